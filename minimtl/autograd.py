@@ -1,0 +1,483 @@
+"""The Tensor, the graph that its operations record, and the way back through it.
+
+A Tensor is an array, and, where gradients are wanted, the Node that made it. A Node holds, for each argument that needs a
+gradient, the map from the gradient of its value to the gradient of that argument: the vector-Jacobian product. `backward`
+calls the maps from the last Node made to the first and adds up what arrives.
+
+Nodes refer only to older Nodes and to leaves, never to the Tensors that they made, so there is no cycle: a graph that is
+dropped is freed at once.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ContextDecorator
+from contextvars import ContextVar
+from itertools import count
+from typing import Any, ParamSpec, Self, overload
+
+import numpy as np
+
+from minimtl import dtypes
+from minimtl.backend import Array, device_of, is_array, owner, to_numpy
+from minimtl.methods import Methods
+
+P = ParamSpec("P")
+Map = Callable[[Array], Array]
+recording: ContextVar[bool] = ContextVar("recording", default=True)
+
+
+class Version:
+    """How often the memory of a Tensor was written to in place; shared by all Tensors that show this memory."""
+
+    __slots__ = ("count", "owner")
+
+    def __init__(self, array: Array) -> None:
+        self.count = 0
+        self.owner = id(owner(array))
+
+
+class Tensor(Methods):
+    """An array of numbers that may take part in differentiation.
+
+    `array` holds the numbers (NumPy, or CuPy on a GPU; write to it through the in-place methods alone), `grad` the gradient
+    that `backward` left on a leaf, itself a Tensor, or None. The operations, spelt as PyTorch's, are in `Methods`.
+    """
+
+    __slots__ = ("__weakref__", "_node", "_version", "array", "grad", "requires_grad")
+    __array_ufunc__ = None  # so that `np.float64(2) * t` asks the Tensor
+    __hash__ = object.__hash__
+
+    array: Array
+    grad: "Tensor | None"
+    requires_grad: bool
+
+    def __init__(self, array: Array, requires_grad: bool = False) -> None:
+        if not is_array(array):
+            array = dtypes.from_python(array)
+        self.array = array
+        self.grad = None
+        self.requires_grad = False
+        self._node: Node | None = None
+        self._version = Version(array)
+        if requires_grad:
+            self.requires_grad_()
+
+    # What it is
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the numbers: `mm.float32`, `mm.int64`, …"""
+        return self.array.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.array.ndim
+
+    @property
+    def device(self) -> str:
+        """'cpu' or 'cuda'."""
+        return device_of(self.array)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was made by the user rather than by a recorded operation; only leaves get a `.grad`."""
+        return self._node is None
+
+    @property
+    def grad_fn(self) -> "Node | None":
+        """The recorded operation that made it; None for a leaf."""
+        return self._node
+
+    # Gradients
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Ask for gradients of this leaf, or no longer; only floating-point numbers have any."""
+        if requires_grad and not dtypes.is_float(self.array):
+            raise TypeError(f"requires_grad: only floating-point tensors have gradients, this one is {self.dtype}")
+        if not requires_grad and self._node is not None:
+            raise RuntimeError("requires_grad: only leaves can be switched off; use detach() on a computed tensor")
+        self.requires_grad = requires_grad
+        return self
+
+    def detach(self) -> "Tensor":
+        """The same numbers in the same memory, without history."""
+        result = Tensor(self.array)
+        result._version = self._version
+        return result
+
+    @property
+    def data(self) -> "Tensor":
+        """`detach()`; assigning to it replaces the numbers and keeps the history of others intact."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: "Tensor") -> None:
+        self.array, self._version = value.array, value._version
+
+    def backward(self, gradient: "Tensor | None" = None, retain_graph: bool = False) -> None:
+        """Add ∂self/∂leaf, or gradientᵀ ∂self/∂leaf, to `.grad` of every leaf that requires it.
+
+        The graph is released on the way unless `retain_graph`. After an error no `.grad` has changed.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("backward: this tensor depends on nothing that requires a gradient")
+        found = _run("backward", [self], [gradient], None, retain_graph)
+        taken = set() if gradient is None else {id(owner(gradient.array))}
+        leaves = {leaf: _exclusive(g, taken) for leaf, g in found.items() if isinstance(leaf, Tensor)}
+        sums = {leaf: g if leaf.grad is None else leaf.grad.array + g for leaf, g in leaves.items()}
+        for leaf, g in sums.items():
+            leaf.grad = Tensor(g)
+
+    # Out of the engine
+
+    def numpy(self) -> Array:
+        """The numbers as a read-only NumPy array, sharing memory where they are on the CPU. (PyTorch's is writable.)"""
+        view = to_numpy(self.array).view()
+        view.flags.writeable = False
+        return view
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        if self._node is not None:
+            raise RuntimeError("deepcopy: only leaves can be copied; use detach() first")
+        new = type(self).__new__(type(self))
+        Tensor.__init__(new, self.array.copy())
+        new.requires_grad = self.requires_grad
+        new.grad = None if self.grad is None else Tensor(self.grad.array.copy())
+        return new
+
+    def __repr__(self) -> str:
+        text = np.array2string(to_numpy(self.array), separator=", ", prefix="tensor(", threshold=1000, precision=4)
+        usual = self.dtype in (dtypes.float32, dtypes.int64, dtypes.bool_)
+        extras = [] if usual else [f"dtype={self.dtype}"]
+        extras += [] if self.device == "cpu" else [f"device='{self.device}'"]
+        extras += [f"grad_fn=<{self._node.name}>"] if self._node else ["requires_grad=True"] * self.requires_grad
+        return f"tensor({', '.join([text, *extras])})"
+
+
+class Node:
+    """A recorded operation: edges to what it was computed from, each with the map that carries the gradient there."""
+
+    __slots__ = ("dtype", "edges", "guards", "name", "number", "shape")
+    made = count()
+
+    def __init__(self, name: str, value: Tensor, edges: "tuple[Edge, ...]", versions: Iterable[Version]) -> None:
+        self.name = name
+        self.number = next(Node.made)  # a node is made after all that it depends on: a topological order for free
+        self.shape, self.dtype = value.array.shape, value.array.dtype
+        self.edges: tuple[Edge, ...] | None = edges
+        self.guards = tuple((version, version.count) for version in versions)
+
+    def check(self) -> None:
+        """Refuse to run where an array that a map needs was written to after the map was made."""
+        changed = {version.owner for version, seen in self.guards if version.count != seen}
+        if changed:
+            for _, carry, _, _ in self.edges or ():
+                if any(id(owner(array)) in changed for array in captured(carry)):
+                    raise RuntimeError(
+                        f"backward: a tensor that {self.name} needs for its gradient was modified in place afterwards"
+                    )
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.shape}>"
+
+
+Edge = tuple[Node | Tensor, Map, tuple[int, ...], np.dtype[Any]]  # where the gradient goes, by which map, in which form
+
+
+def captured(function: Any) -> Iterator[Array]:
+    """The arrays that a map keeps alive: those in its closure, and in the closures of the functions in it."""
+    stack, seen = [function], set()
+    while stack:
+        item = stack.pop()
+        if is_array(item):
+            yield item
+        elif isinstance(item, (tuple, list)):
+            stack.extend(item)
+        elif id(item) not in seen and getattr(item, "__closure__", None):
+            seen.add(id(item))
+            stack.extend(cell.cell_contents for cell in item.__closure__)
+
+
+# The recipe
+
+
+@overload
+def differentiable(function: Callable[P, tuple[Any, ...]]) -> Callable[P, Tensor]: ...
+@overload
+def differentiable(
+    *, broadcasts: bool = False, casts: bool = False
+) -> Callable[[Callable[P, tuple[Any, ...]]], Callable[P, Tensor]]: ...
+def differentiable(function: Any = None, *, broadcasts: bool = False, casts: bool = False) -> Any:
+    """Make an operation on Tensors of a pure function of arrays that returns its value and the maps back to its arguments.
+
+        @differentiable
+        def matmul(A, B):
+            return A @ B, lambda G: G @ B.mT, lambda G: A.mT @ G
+
+    The function returns (value, map, map, …): for each of its first arguments, in order, the map from the gradient of
+    the value to the gradient of that argument, or None where there is no derivative. Without any map the value is a
+    constant. A list as first argument counts as so many arguments. Of a tuple value the first member carries gradient.
+    Only the maps that somebody needs are ever called.
+
+    A floating-point value must have the dtype of the floating-point arguments, unless the operation `casts`; from
+    integers alone comes float32. A gradient must have its argument's shape and dtype; where the operation `broadcasts`,
+    it is summed over the axes that were broadcast, and cast back. Maps must not write to the gradient they are given.
+    """
+    if function is None:
+        return functools.partial(differentiable, broadcasts=broadcasts, casts=casts)
+    name = function.__name__.strip("_")
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def operation(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            args = bound.args
+        arrays = [unwrap(a) for a in args]
+        try:
+            value, *maps = function(*arrays)
+        except Exception as error:
+            _explain(name, signature, args, arrays, broadcasts, error)
+            raise
+        value, *constants = value if isinstance(value, tuple) else (value,)
+        if not is_array(value):
+            value = np.asarray(value)  # a reduction to one number gives a NumPy scalar
+        inputs = [*args[0], *args[1:]] if args and isinstance(args[0], (list, tuple)) else args
+        tensors = [a for a in inputs if isinstance(a, Tensor)]
+        if not casts:
+            value = _checked_dtype(name, value, tensors, broadcasts)
+        y = Tensor(value)
+        for t in tensors if value.base is not None or value is tensors[0].array else ():
+            if t._version.owner == y._version.owner:
+                y._version = t._version
+        if maps and recording.get():
+            edges = tuple(_edges(name, inputs, maps, broadcasts))
+            if edges:
+                y.requires_grad = True
+                y._node = Node(name, y, edges, [y._version, *(t._version for t in tensors)])
+        return (y, *map(Tensor, constants)) if constants else y
+
+    return operation
+
+
+def unwrap(a: Any) -> Any:
+    """The array of a Tensor, the Python number of a NumPy scalar, also inside tuples and lists; anything else as it is."""
+    if isinstance(a, Tensor):
+        return a.array
+    if isinstance(a, (tuple, list)):
+        return type(a)(map(unwrap, a)) if type(a) in (tuple, list) else a
+    return a.item() if isinstance(a, np.generic) else a
+
+
+def _edges(name: str, inputs: Sequence[Any], maps: list[Map | None], broadcasts: bool) -> Iterator[Edge]:
+    """An edge to each argument that requires a gradient."""
+    for a, carry in zip(inputs, maps, strict=False):
+        if isinstance(a, Tensor) and a.requires_grad:
+            if carry is None:
+                raise TypeError(f"{name}: has no derivative with respect to an argument that requires a gradient")
+            shape, dtype = a.array.shape, a.array.dtype
+            yield a._node or a, _fitted(carry, shape, dtype) if broadcasts else carry, shape, dtype
+
+
+def _fitted(carry: Map, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Map:
+    """The map of an argument that was broadcast: what it yields is summed back to the argument's shape."""
+
+    def fitted(g: Array) -> Array:
+        return unbroadcast(carry(g), shape).astype(dtype, copy=False)
+
+    return fitted
+
+
+def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+    """The adjoint of broadcasting from `shape`: the sum over every axis along which numbers were repeated."""
+    if g.shape == shape:
+        return g
+    new = g.ndim - len(shape)
+    axes = tuple(i for i, n in enumerate(g.shape) if i < new or (shape[i - new] == 1 and n != 1))
+    return g.sum(axis=axes, keepdims=True).reshape(shape)
+
+
+def _checked_dtype(name: str, value: Array, tensors: list[Tensor], broadcasts: bool) -> Array:
+    """The value in the dtype it must have: that of the floating-point arguments, or float32 made of integers."""
+    if value.dtype.kind != "f":
+        return value
+    floats = [t.array.dtype for t in tensors if t.array.dtype.kind == "f"]
+    if not floats:
+        return value.astype(dtypes.float32, copy=False)
+    if not broadcasts and any(dtype != value.dtype for dtype in floats):
+        came = ", ".join(map(str, dict.fromkeys(floats)))
+        raise TypeError(f"{name}: {came} came in and {value.dtype} comes out; all must be of one dtype")
+    return value
+
+
+def _explain(name: str, signature: inspect.Signature, args: Any, arrays: list[Any], broadcasts: bool, error: Exception) -> None:
+    """Say what was wrong with the arguments where that is plain; the operation's own error stands otherwise."""
+    if broadcasts and isinstance(error, (ValueError, TypeError)):
+        shapes = [getattr(a, "shape", ()) for a in arrays]
+        try:
+            np.broadcast_shapes(*shapes)
+        except ValueError:
+            raise ValueError(f"{name}: shapes {' and '.join(map(str, shapes))} do not broadcast") from error
+    for parameter, a in zip(signature.parameters.values(), args, strict=False):
+        if parameter.annotation is Array and not isinstance(a, (Tensor, int, float, np.generic)) and not is_array(a):
+            raise TypeError(f"{name}: {parameter.name} must be a Tensor, got {type(a).__name__}") from error
+
+
+# The way back
+
+
+def _run(
+    name: str,
+    outputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor | None],
+    inputs: Sequence[Tensor] | None,
+    retain_graph: bool,
+) -> dict[Node | Tensor, Array]:
+    """The gradients of Σ cotangentᵀ output with respect to the inputs, or to all leaves, keyed by node or leaf."""
+    grads: dict[Node | Tensor, Array] = {}
+    for y, cotangent in zip(outputs, cotangents, strict=True):
+        _add(grads, y._node or y, _seed(name, y, cotangent))
+    order = _reachable(name, grads)
+    wanted = None if inputs is None else {t._node or t for t in inputs}
+    leading = None
+    if wanted is not None:
+        leading = set(wanted)
+        for node in reversed(order):
+            if any(target in leading for target, *_ in node.edges or ()):
+                leading.add(node)
+        order = [node for node in order if any(target in leading for target, *_ in node.edges or ())]
+    for node in order:
+        node.check()
+    for node in order:
+        g = grads[node] if wanted is not None and node in wanted else grads.pop(node)
+        for target, carry, shape, dtype in node.edges or ():
+            if leading is None or target in leading:
+                g_target = carry(g)
+                if g_target.shape != shape or g_target.dtype != dtype:
+                    raise RuntimeError(
+                        f"backward: {node.name} gives a gradient of {g_target.dtype} {g_target.shape} "
+                        f"for an argument of {dtype} {shape}"
+                    )
+                _add(grads, target, g_target)
+        if not retain_graph:
+            node.edges = None
+    return grads
+
+
+def _add(grads: dict[Node | Tensor, Array], target: Node | Tensor, g: Array) -> None:
+    """Add g to what has arrived at the target; a new array, for g may be shared."""
+    grads[target] = grads[target] + g if target in grads else g
+
+
+def _seed(name: str, y: Tensor, cotangent: Tensor | None) -> Array:
+    """The gradient that starts at output y: 1 for a scalar, else what the caller gave."""
+    if cotangent is None:
+        if y.array.size != 1:
+            raise RuntimeError(f"{name}: a tensor of shape {y.shape} is no scalar and needs a gradient of its shape")
+        return np.ones_like(y.array)
+    if not isinstance(cotangent, Tensor) or cotangent.shape != y.shape or cotangent.dtype != y.dtype:
+        came = f"{cotangent.dtype} {cotangent.shape}" if isinstance(cotangent, Tensor) else type(cotangent).__name__
+        raise ValueError(f"{name}: the gradient must be a Tensor of {y.dtype} {y.shape}, got {came}")
+    return cotangent.array
+
+
+def _reachable(name: str, start: Iterable[Node | Tensor]) -> list[Node]:
+    """All nodes that the start depends on, the last made first."""
+    stack = [node for node in start if isinstance(node, Node)]
+    seen = set(stack)
+    while stack:
+        edges = stack.pop().edges
+        if edges is None:
+            raise RuntimeError(
+                f"{name}: this graph has been used and released. Add the losses and call backward() once, "
+                "or pass retain_graph=True to every call but the last"
+            )
+        for target, *_ in edges:
+            if isinstance(target, Node) and target not in seen:
+                seen.add(target)
+                stack.append(target)
+    return sorted(seen, key=lambda node: node.number, reverse=True)
+
+
+def _exclusive(g: Array, taken: set[int]) -> Array:
+    """g in memory of its own, so that a leaf's gradient can be written to without changing another's."""
+    whole = owner(g)
+    if id(whole) in taken or whole.size != g.size:
+        return g.copy()
+    taken.add(id(whole))
+    return g
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """∂(Σ outputs)/∂input for each input, leaf or computed, as a tuple; no `.grad` is touched.
+
+    `grad_outputs` weights the outputs (vᵀJ) and is needed for those that are no scalars. An input that the outputs do not
+    depend on is an error, or None with `allow_unused`.
+    """
+    ys = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    xs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    vs = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or [None] * len(ys))
+    if len(vs) != len(ys):
+        raise ValueError(f"grad: {len(ys)} outputs need as many grad_outputs, got {len(vs)}")
+    for kind, tensors in (("output", ys), ("input", xs)):
+        for i, t in enumerate(tensors):
+            if not t.requires_grad:
+                raise RuntimeError(f"grad: {kind} {i} does not require a gradient")
+    found = _run("grad", ys, vs, xs, retain_graph)
+    unused = [i for i, x in enumerate(xs) if (x._node or x) not in found]
+    if unused and not allow_unused:
+        raise RuntimeError(f"grad: the outputs do not depend on input {unused[0]}; allow_unused=True gives None there")
+    taken = {id(owner(v.array)) for v in vs if v is not None}
+    return tuple(None if i in unused else Tensor(_exclusive(found[x._node or x], taken)) for i, x in enumerate(xs))
+
+
+class set_grad_enabled(ContextDecorator):
+    """Record operations from here on, or not; as a context or a decorator, per thread."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = mode
+        self.before: list[bool] = []
+
+    def __enter__(self) -> Self:
+        self.before.append(recording.get())
+        recording.set(self.mode)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        recording.set(self.before.pop())
+
+
+class no_grad(set_grad_enabled):
+    """Record nothing: results need no gradient and keep nothing alive."""
+
+    def __init__(self) -> None:
+        super().__init__(False)
+
+
+class enable_grad(set_grad_enabled):
+    """Record again, inside `no_grad`."""
+
+    def __init__(self) -> None:
+        super().__init__(True)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded here."""
+    return recording.get()

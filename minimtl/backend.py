@@ -1,0 +1,70 @@
+"""Which library holds the numbers: NumPy, or CuPy on a GPU. No other file imports cupy.
+
+Kernels call `np.…` throughout: on a CuPy array NumPy hands the call to CuPy (NEP 13 and 18), and `np.zeros_like` and its
+kin allocate where their argument lives. What is left for this file is to make arrays, to move them, and to say where they are.
+"""
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+Array = Any  # numpy.ndarray or cupy.ndarray: one interface, no common static type
+
+DEVICES = ("cpu", "cuda")
+
+
+def cupy() -> Any:
+    """The cupy module; an error that says what to install where there is none, or no GPU."""
+    try:
+        module = importlib.import_module("cupy")
+    except ImportError as error:
+        raise RuntimeError("device 'cuda' needs CuPy: pip install 'minimtl[gpu]'") from error
+    if module.cuda.runtime.getDeviceCount() == 0:
+        raise RuntimeError("device 'cuda': CuPy is installed but finds no GPU")
+    return module
+
+
+def cuda_is_available() -> bool:
+    """Whether CuPy is installed and finds a GPU."""
+    try:
+        return bool(cupy())
+    except Exception:  # cupy raises its own error where the driver is missing
+        return False
+
+
+def is_array(x: object) -> bool:
+    """Whether x is an array of either library."""
+    return isinstance(x, np.ndarray) or type(x).__module__.partition(".")[0] == "cupy"
+
+
+def device_of(x: Array) -> str:
+    """'cpu' or 'cuda', whichever holds x."""
+    return "cpu" if isinstance(x, np.ndarray) else "cuda"
+
+
+def to_device(x: Array, device: object) -> Array:
+    """x on the device; x itself where it is there already."""
+    kind = str(device).partition(":")[0]
+    if kind not in DEVICES:
+        raise ValueError(f"device must be one of {DEVICES}, got {device!r}")
+    if kind == device_of(x):
+        return x
+    return cupy().asarray(x) if kind == "cuda" else cupy().asnumpy(x)
+
+
+def to_numpy(x: Array) -> Array:
+    """x as a NumPy array, copied from the GPU where it lives there."""
+    return to_device(x, "cpu")
+
+
+def owner(x: Array) -> Array:
+    """The array whose memory x shows: x itself, or what it is a view of."""
+    return x if x.base is None else x.base
+
+
+def device(kind: str) -> str:
+    """The device of this name, checked: 'cpu' or 'cuda'."""
+    if str(kind).partition(":")[0] not in DEVICES:
+        raise ValueError(f"device must be one of {DEVICES}, got {kind!r}")
+    return kind

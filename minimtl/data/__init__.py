@@ -1,0 +1,27 @@
+"""Data sets, loaders and transforms, spelt as PyTorch's and torchvision's.
+
+Samples travel in whole batches: a data set hands out one sample by `dataset[i]` and a batch by
+`dataset.__getitems__(indices)`, a single indexing of its arrays, and a transform works on the batch at once. In the
+order of reading: `loader` puts samples together, `transforms` change them, `dataset` holds them, `mnist` and `digits`
+are two real ones.
+"""
+
+from minimtl.data import transforms
+from minimtl.data.dataset import Dataset, ImageDataset, Subset, TensorDataset, random_split
+from minimtl.data.digits import RenderedDigits
+from minimtl.data.loader import DataLoader, default_collate
+from minimtl.data.mnist import MNIST, read_idx
+
+__all__ = [
+    "MNIST",
+    "DataLoader",
+    "Dataset",
+    "ImageDataset",
+    "RenderedDigits",
+    "Subset",
+    "TensorDataset",
+    "default_collate",
+    "random_split",
+    "read_idx",
+    "transforms",
+]

@@ -1,0 +1,83 @@
+"""Types of numbers, by PyTorch's rules: Python numbers are float32, int64 or bool, and a scalar never promotes an array.
+
+NumPy's own rules differ: they turn `int64 array + float32 array` and `int array + 1.5` into float64.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from minimtl.backend import Array, is_array
+
+float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("float64")
+int8, int16, int32, int64 = np.dtype("int8"), np.dtype("int16"), np.dtype("int32"), np.dtype("int64")
+uint8, bool_ = np.dtype("uint8"), np.dtype("bool")
+DTYPES = (float32, float64, float16, int64, int32, int16, int8, uint8, bool_)
+
+CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}  # NumPy's kinds, in the order in which they prevail
+
+
+def is_float(x: Array) -> bool:
+    """Whether x holds floating-point numbers."""
+    return bool(x.dtype.kind == "f")
+
+
+def to_dtype(dtype: object) -> np.dtype[Any]:
+    """The dtype meant by `mm.float32`, `np.float32`, `"float32"`, `float` (float32) or `int` (int64)."""
+    if dtype is float:
+        return float32
+    if dtype is int:
+        return int64
+    try:
+        found = np.dtype(dtype)  # type: ignore[call-overload]
+    except TypeError as error:
+        raise TypeError(f"dtype: {dtype!r} is none of {', '.join(map(str, DTYPES))}") from error
+    if found not in DTYPES:
+        raise TypeError(f"dtype: {found} is none of {', '.join(map(str, DTYPES))}")
+    return np.dtype(found.type)  # NumPy's own object for it, in this machine's byte order
+
+
+def common_dtype(a: Array, b: Array) -> np.dtype[Any]:
+    """The dtype in which arrays a and b meet: the higher category prevails; within one, the array with axes over the 0-d."""
+    rank_a, rank_b = CATEGORY[a.dtype.kind], CATEGORY[b.dtype.kind]
+    if rank_a != rank_b:
+        return a.dtype if rank_a > rank_b else b.dtype
+    if (a.ndim == 0) != (b.ndim == 0):
+        return a.dtype if a.ndim else b.dtype
+    return np.promote_types(a.dtype, b.dtype)
+
+
+def promote(a: Array, b: Array) -> tuple[Array, Array]:
+    """a and b, arrays or Python numbers, ready for NumPy to compute in the dtype that PyTorch would."""
+    if not is_array(a):
+        if not is_array(b):
+            return np.asarray(a), np.asarray(b)
+        b, a = promote(b, a)
+        return a, b
+    if is_array(b):
+        if a.dtype is b.dtype:
+            return a, b
+        dtype = common_dtype(a, b)
+        return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    if isinstance(b, float) and not is_float(a):
+        a = a.astype(float32)
+    return a, b
+
+
+def from_python(data: object) -> Array:
+    """A new array of the data: Python numbers become float32, int64 or bool; arrays and NumPy scalars keep their dtype."""
+    if is_array(data):
+        to_dtype(data.dtype)  # type: ignore[attr-defined]
+        return data.copy()  # type: ignore[attr-defined]
+    try:
+        array = np.array(data)
+    except ValueError as error:
+        raise ValueError(f"tensor: the rows of the data differ in length: {error}") from error
+    if array.dtype.kind not in CATEGORY:
+        raise TypeError(f"tensor: needs numbers, got {type(data).__name__} holding {array.dtype}")
+    leaf = data
+    while isinstance(leaf, Sequence) and len(leaf):
+        leaf = leaf[0]
+    from_numpy = isinstance(leaf, np.generic) or is_array(leaf)
+    return array if from_numpy or not is_float(array) else array.astype(float32)

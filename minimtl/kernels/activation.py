@@ -1,0 +1,50 @@
+"""Nonlinearities that need more than one NumPy function."""
+
+import math
+from functools import cache
+
+import numpy as np
+
+from minimtl.backend import Array
+from minimtl.kernels.shared import Result
+
+
+def sigmoid(x: Array) -> Array:
+    """y = 1 / (1 + e⁻ˣ), written with e^{−|x|}, which cannot overflow."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)
+
+
+@cache
+def erf_series() -> tuple[float, ...]:
+    """Chebyshev coefficients of erf(√u)/√u for u in [0, 36]; the function is entire, so 40 of them reach 1e-16."""
+    roots = np.cos(math.pi * (np.arange(40) + 0.5) / 40)
+    values = [math.erf(s) / s for s in np.sqrt(18 * (roots + 1))]
+    return tuple(np.polynomial.chebyshev.chebfit(roots, values, 39).tolist())
+
+
+def erf(x: Array) -> Array:
+    """y = 2/√π ∫₀ˣ e^{−t²} dt, by Clenshaw's recurrence on `erf_series`; beyond |x| = 6 it is ±1 to the last digit."""
+    x = np.clip(x, -6, 6)
+    t = x * x / 18 - 1
+    before, last = np.zeros_like(t), np.zeros_like(t)
+    first, *rest = erf_series()
+    for c in reversed(rest):
+        before, last = last, c + 2 * t * last - before
+    return x * (first + t * last - before)
+
+
+def gelu_exact(x: Array) -> Result:
+    """y = x Φ(x),  Φ(x) = (1 + erf(x/√2)) / 2      gx = g (Φ(x) + x e^{−x²/2} / √2π)"""
+    cdf = (1 + erf(x * math.sqrt(0.5))) / 2
+    return x * cdf, lambda g: g * (cdf + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi))
+
+
+def gelu_tanh(x: Array) -> Result:
+    """y = x (1 + t) / 2,  t = tanh(s (x + a x³)),  s = √(2/π),  a = .044715      gx = g ((1 + t)/2 + x/2 (1 − t²) s (1 + 3a x²))"""
+    a, s = 0.044715, math.sqrt(2 / math.pi)
+    t = np.tanh(s * (x + a * (x * x * x)))
+    return x * (1 + t) / 2, lambda g: g * ((1 + t) / 2 + x * (1 - t * t) * (s / 2) * (1 + 3 * a * (x * x)))
+
+
+GELU = {"none": gelu_exact, "tanh": gelu_tanh}

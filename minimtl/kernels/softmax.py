@@ -1,0 +1,56 @@
+"""Softmax, its logarithm, its normaliser, and the cross-entropy that ends in it.
+
+All subtract the largest entry first, m = maxⱼ xⱼ: the formulas do not change, and no exponential overflows.
+"""
+
+import numpy as np
+
+from minimtl.backend import Array
+from minimtl.kernels.shared import Result
+
+
+def largest(x: Array, axis: int | tuple[int, ...]) -> Array:
+    """m = maxⱼ xⱼ along the axes, kept; 0 where it is infinite, so that x − m stays a number."""
+    m = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    return np.where(np.isfinite(m), m, 0)
+
+
+def softmax(x: Array, axis: int) -> Result:
+    """yᵢ = e^{xᵢ} / Σⱼ e^{xⱼ}      gxᵢ = yᵢ (gᵢ − Σⱼ gⱼ yⱼ)"""
+    e = np.exp(x - largest(x, axis))
+    y = e / e.sum(axis=axis, keepdims=True)
+    return y, lambda g: y * (g - (g * y).sum(axis=axis, keepdims=True))
+
+
+def log_softmax(x: Array, axis: int) -> Result:
+    """yᵢ = xᵢ − ln Σⱼ e^{xⱼ}      gxᵢ = gᵢ − e^{yᵢ} Σⱼ gⱼ"""
+    z = x - largest(x, axis)
+    y = z - np.log(np.exp(z).sum(axis=axis, keepdims=True))
+    return y, lambda g: g - np.exp(y) * g.sum(axis=axis, keepdims=True)
+
+
+def logsumexp(x: Array, axis: tuple[int, ...], keepdims: bool) -> Result:
+    """y = ln Σⱼ e^{xⱼ}      gxᵢ = g e^{xᵢ − y}"""
+    m = largest(x, axis)
+    with np.errstate(divide="ignore"):
+        y = m + np.log(np.exp(x - m).sum(axis=axis, keepdims=True))
+
+    def gx(g: Array) -> Array:
+        return g.reshape(y.shape) * np.exp(x - y)
+
+    return y if keepdims else y.squeeze(axis), gx
+
+
+def cross_entropy(x: Array, q: Array) -> Result:
+    """yₙ = −Σ_c q_nc ln softmax(x)_nc      (N, C, …), (N, C, …) → (N, …)
+
+    gx = g (softmax(x) Σ_c q_nc − q)      gq = −g ln softmax(x)      q are the target probabilities, times class weights.
+    """
+    z = x - largest(x, 1)
+    log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    y = -np.where(q == 0, 0, q * log_p).sum(axis=1)  # 0 · (−∞) counts as 0
+
+    def gx(g: Array) -> Array:
+        return np.expand_dims(g, 1) * (np.exp(log_p) * q.sum(axis=1, keepdims=True) - q)
+
+    return y, gx, lambda g: -np.expand_dims(g, 1) * log_p

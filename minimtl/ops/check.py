@@ -1,0 +1,62 @@
+"""What operations check before they compute, so that a mistake is named in their terms and not in NumPy's."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from minimtl.backend import Array
+
+Dims = int | Sequence[int] | None
+
+
+def axis(name: str, x: Array, dim: int) -> int:
+    """dim as an axis of x counted from the front."""
+    if not isinstance(dim, int) or isinstance(dim, bool):
+        raise TypeError(f"{name}: dim must be an integer, got {dim!r}")
+    n = max(x.ndim, 1)  # a 0-d tensor may be reduced over dim 0, as in PyTorch
+    if not -n <= dim < n:
+        raise IndexError(f"{name}: dim {dim} is out of range for a tensor of {x.ndim} axes")
+    return dim % n
+
+
+def axes(name: str, x: Array, dim: Dims) -> tuple[int, ...]:
+    """dim, one or several, as distinct axes of x counted from the front; None is all of them."""
+    if x.ndim == 0:
+        for d in () if dim is None else (dim,) if isinstance(dim, int) else dim:
+            axis(name, x, d)
+        return ()
+    if dim is None:
+        return tuple(range(x.ndim))
+    found = tuple(axis(name, x, d) for d in ((dim,) if isinstance(dim, int) else dim))
+    if len(set(found)) != len(found):
+        raise ValueError(f"{name}: dim {dim} names an axis twice")
+    return found
+
+
+def floating(name: str, x: Array) -> None:
+    """x holds floating-point numbers."""
+    if x.dtype.kind != "f":
+        raise TypeError(f"{name}: needs floating-point numbers, got {x.dtype}")
+
+
+def integers(name: str, what: str, x: Array, low: int, high: int) -> None:
+    """x holds integers from low to high − 1: indices never wrap."""
+    if x.dtype.kind not in "iu":
+        raise TypeError(f"{name}: {what} must be integers, got {x.dtype}")
+    if x.size and not (low <= int(x.min()) and int(x.max()) < high):
+        raise IndexError(f"{name}: {what} must lie in {low} … {high - 1}, got {int(x.min())} … {int(x.max())}")
+
+
+def same_shape(name: str, x: Array, y: Array) -> None:
+    """Input and target have one shape: silent broadcasting hides mistakes."""
+    if x.shape != y.shape:
+        raise ValueError(f"{name}: input {x.shape} and target {y.shape} must have the same shape")
+
+
+def shape_of(name: str, sizes: Sequence[Any]) -> tuple[int, ...]:
+    """The sizes, given one by one or as one sequence, as a tuple of integers."""
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = sizes[0]
+    for n in sizes:
+        if not isinstance(n, int) or isinstance(n, bool):
+            raise TypeError(f"{name}: sizes must be integers, got {tuple(sizes)}")
+    return tuple(sizes)

@@ -1,0 +1,111 @@
+"""Normalisation and dropout: operations that check their arguments and call the kernels."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from minimtl import kernels
+from minimtl.autograd import Tensor, differentiable, no_grad
+from minimtl.backend import Array, device_of, to_device
+from minimtl.kernels.shared import Result
+from minimtl.ops import check
+from minimtl.random import Generator, rng_of
+
+
+def affine(name: str, shape: tuple[int, ...], **parameters: Array | None) -> None:
+    """The parameters, where given, have the shape."""
+    for what, p in parameters.items():
+        if p is not None and p.shape != shape:
+            raise ValueError(f"{name}: {what} must have shape {shape}, got {p.shape}")
+
+
+@differentiable
+def batch_norm_train(x: Array, weight: Array | None, bias: Array | None, eps: float) -> Result:
+    """Normalisation by the statistics of the batch, which are returned too: see `kernels.batch_norm`."""
+    return kernels.batch_norm(x, weight, bias, eps)
+
+
+@differentiable
+def batch_norm_eval(x: Array, mean: Array, var: Array, weight: Array | None, bias: Array | None, eps: float) -> Result:
+    """Normalisation by given statistics: see `kernels.batch_norm_eval`."""
+    return kernels.batch_norm_eval(x, mean, var, weight, bias, eps)
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """y = (x − μ) / √(σ² + ε) · w + b per channel      (N, C, …) → (N, C, …)
+
+    In training μ, σ² are those of the batch, and the running ones move: r ← (1 − m) r + m μ, the variance's as n/(n−1) σ².
+    Otherwise they are the running ones.
+    """
+    if input.ndim < 2:
+        raise ValueError(f"batch_norm: input must be (N, C, …), got {input.shape}")
+    check.floating("batch_norm", input)
+    C, n = input.shape[1], input.array.size // max(input.shape[1], 1)
+    affine("batch_norm", (C,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: evaluation needs running_mean and running_var")
+        return batch_norm_eval(input, running_mean, running_var, weight, bias, eps)
+    if n == 1:
+        raise ValueError(f"batch_norm: training needs more than one value per channel, input is {input.shape}")
+    y, mean, var = batch_norm_train(input, weight, bias, eps)
+    if n == 0:  # an empty batch says nothing about the data
+        return y
+    with no_grad():
+        if running_mean is not None:
+            running_mean.mul_(1 - momentum).add_(mean * momentum)
+        if running_var is not None:
+            running_var.mul_(1 - momentum).add_(var * (momentum * n / (n - 1)))
+    return y
+
+
+@differentiable
+def layer_norm(
+    input: Array,
+    normalized_shape: Sequence[int],
+    weight: Array | None = None,
+    bias: Array | None = None,
+    eps: float = 1e-5,
+) -> Result:
+    """y = (x − μ) / √(σ² + ε) · w + b, over the last axes, whose shape is normalized_shape: see `kernels.layer_norm`."""
+    shape = tuple(normalized_shape)
+    if not shape or input.shape[-len(shape) :] != shape:
+        raise ValueError(f"layer_norm: the last axes of the input {input.shape} must be {shape}")
+    affine("layer_norm", shape, weight=weight, bias=bias)
+    return kernels.layer_norm(input, len(shape), weight, bias, eps)
+
+
+@differentiable
+def group_norm(
+    input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
+) -> Result:
+    """y = (x − μ) / √(σ² + ε) · w + b, over each of num_groups groups of channels: see `kernels.group_norm`."""
+    if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups:
+        raise ValueError(f"group_norm: num_groups {num_groups} must divide the channels of the input {input.shape}")
+    affine("group_norm", input.shape[1:2], weight=weight, bias=bias)
+    return kernels.group_norm(input, num_groups, weight, bias, eps)
+
+
+@differentiable
+def masked(x: Array, mask: Array, scale: float) -> Result:
+    """y = x ∘ m · s      ∂L/∂x = G ∘ m · s      m: a mask drawn by the caller"""
+    return x * mask * scale, lambda G: G * mask * scale
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
+    """y = x ∘ m / (1 − p), where each entry of m is 0 with probability p, else 1; x itself in evaluation."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout: p must lie in [0, 1], got {p}")
+    if not training or p == 0:
+        return input
+    mask = to_device(rng_of(generator).random(input.shape, dtype=np.float32) >= p, device_of(input.array))
+    return masked(input, mask, 1 / (1 - p) if p < 1 else 0.0)

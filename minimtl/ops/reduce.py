@@ -1,0 +1,211 @@
+"""From many entries to few: sums, means, extremes and norms along axes; and softmax.
+
+`dim` is one axis, several, or None for all; `keepdim` keeps the axes as size 1. G is the gradient of the result, and
+"over the axes" means that it is repeated along those that were reduced.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from minimtl import dtypes, kernels
+from minimtl.autograd import Tensor, differentiable
+from minimtl.backend import Array
+from minimtl.kernels.shared import Result
+from minimtl.ops import check
+from minimtl.ops.check import Dims
+
+
+def spread(G: Array, x: Array, axes: tuple[int, ...]) -> Array:
+    """G repeated along the reduced axes of x."""
+    return np.broadcast_to(np.expand_dims(G, axes) if G.ndim < x.ndim else G, x.shape)
+
+
+@differentiable
+def sum(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
+    """y = Σ x      ∂L/∂x = G over the axes      integers and booleans add up to int64"""
+    axes = check.axes("sum", x, dim)
+    dtype = None if dtypes.is_float(x) else dtypes.int64
+    return x.sum(axis=axes, keepdims=keepdim, dtype=dtype), lambda G: spread(G, x, axes)
+
+
+@differentiable
+def mean(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
+    """y = 1/n Σ x      ∂L/∂x = G / n over the axes      NaN where n = 0"""
+    check.floating("mean", x)
+    axes = check.axes("mean", x, dim)
+    n = math.prod(x.shape[i] for i in axes)
+    with np.errstate(invalid="ignore"):
+        return x.sum(axis=axes, keepdims=keepdim) / n, lambda G: spread(G / n, x, axes)
+
+
+def centred(name: str, x: Array, dim: Dims, correction: int) -> tuple[tuple[int, ...], Array, float]:
+    """What variance and deviation share: the axes, x − x̄, and 1 / (n − correction)."""
+    check.floating(name, x)
+    axes = check.axes(name, x, dim)
+    n = math.prod(x.shape[i] for i in axes)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        d = x - x.sum(axis=axes, keepdims=True) / n
+    return axes, d, 1 / (n - correction) if n > correction else math.nan if n < 2 else math.inf
+
+
+@differentiable
+def var(x: Array, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Result:
+    """y = 1/(n−c) Σ (x − x̄)²      ∂L/∂x = G 2 (x − x̄)/(n−c)      c: correction, 1 for the unbiased estimate"""
+    axes, d, scale = centred("var", x, dim, correction)
+    with np.errstate(invalid="ignore"):
+        return (d * d).sum(axis=axes, keepdims=keepdim) * scale, lambda G: spread(G, x, axes) * (2 * scale * d)
+
+
+@differentiable
+def std(x: Array, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Result:
+    """y = √var(x)      ∂L/∂x = G (x − x̄) / ((n−c) y), and 0 where y = 0"""
+    axes, d, scale = centred("std", x, dim, correction)
+    y = np.sqrt((d * d).sum(axis=axes, keepdims=keepdim) * scale)
+
+    def gx(G: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return spread(np.where(y == 0, 0, G / y), x, axes) * (scale * d)
+
+    return y, gx
+
+
+class Extreme(NamedTuple):
+    """The extreme values along an axis, and where they are: `values, indices = x.max(dim=1)`."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def not_empty(name: str, x: Array, axes: tuple[int, ...]) -> None:
+    """There is an entry to choose."""
+    if math.prod(x.shape[i] for i in axes) == 0:
+        raise ValueError(f"{name}: the reduced axes of a tensor of shape {x.shape} are empty")
+
+
+@differentiable
+def extreme_along(x: Array, sign: int, dim: int, keepdim: bool) -> Result:
+    """y = the largest (sign 1) or smallest (sign −1) entry along dim, and its index; the first of equals takes the gradient."""
+    name = "max" if sign > 0 else "min"
+    axis = check.axis(name, x, dim)
+    if x.ndim == 0:
+        return (x.copy(), np.zeros_like(x, dtype=dtypes.int64)), lambda G: G
+    not_empty(name, x, (axis,))
+    k = np.expand_dims(x.argmax(axis=axis) if sign > 0 else x.argmin(axis=axis), axis)
+
+    def gx(G: Array) -> Array:
+        gx = np.zeros_like(x)
+        np.put_along_axis(gx, k, G.reshape(k.shape), axis)
+        return gx
+
+    y = np.take_along_axis(x, k, axis)
+    return ((y, k) if keepdim else (y.squeeze(axis), k.squeeze(axis))), gx
+
+
+@differentiable
+def extreme(x: Array, sign: int) -> Result:
+    """y = the largest (sign 1) or smallest (sign −1) entry; equals share the gradient."""
+    not_empty("max" if sign > 0 else "min", x, check.axes("max", x, None) or ())
+    y = x.max() if sign > 0 else x.min()
+
+    def gx(G: Array) -> Array:
+        best = x == y
+        return (best * (G / best.sum())).astype(x.dtype)
+
+    return y, gx
+
+
+def max(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | Extreme:
+    """The largest entry, ties sharing its gradient; along `dim` (values, indices), the first of equals taking it."""
+    return extreme(x, 1) if dim is None else Extreme(*extreme_along(x, 1, dim, keepdim))
+
+
+def min(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | Extreme:
+    """The smallest entry, ties sharing its gradient; along `dim` (values, indices), the first of equals taking it."""
+    return extreme(x, -1) if dim is None else Extreme(*extreme_along(x, -1, dim, keepdim))
+
+
+@differentiable
+def argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Result:
+    """Where the largest entry is, the first of equals; without `dim`, counted through the flattened tensor."""
+    axis = None if dim is None else check.axis("argmax", x, dim)
+    not_empty("argmax", x, check.axes("argmax", x, dim))
+    return (np.asarray(x.argmax(axis=axis if x.ndim else None, keepdims=keepdim)),)
+
+
+@differentiable
+def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Result:
+    """Where the smallest entry is, the first of equals; without `dim`, counted through the flattened tensor."""
+    axis = None if dim is None else check.axis("argmin", x, dim)
+    not_empty("argmin", x, check.axes("argmin", x, dim))
+    return (np.asarray(x.argmin(axis=axis if x.ndim else None, keepdims=keepdim)),)
+
+
+@differentiable
+def any(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
+    """Whether an entry is true."""
+    return (np.any(x, axis=check.axes("any", x, dim), keepdims=keepdim),)
+
+
+@differentiable
+def all(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
+    """Whether every entry is true."""
+    return (np.all(x, axis=check.axes("all", x, dim), keepdims=keepdim),)
+
+
+@differentiable
+def logsumexp(x: Array, dim: Dims, keepdim: bool = False) -> Result:
+    """y = ln Σⱼ e^{xⱼ}: see `kernels.softmax.logsumexp`."""
+    check.floating("logsumexp", x)
+    return kernels.logsumexp(x, check.axes("logsumexp", x, dim), keepdim)
+
+
+@differentiable
+def softmax(x: Array, dim: int) -> Result:
+    """yᵢ = e^{xᵢ} / Σⱼ e^{xⱼ}: see `kernels.softmax.softmax`."""
+    check.floating("softmax", x)
+    axis = check.axis("softmax", x, dim)
+    return kernels.softmax(x, axis) if x.ndim else (np.ones_like(x), np.zeros_like)
+
+
+@differentiable
+def log_softmax(x: Array, dim: int) -> Result:
+    """yᵢ = xᵢ − ln Σⱼ e^{xⱼ}: see `kernels.softmax.log_softmax`."""
+    check.floating("log_softmax", x)
+    axis = check.axis("log_softmax", x, dim)
+    return kernels.log_softmax(x, axis) if x.ndim else (np.zeros_like(x), np.zeros_like)
+
+
+@differentiable
+def norm(x: Array, p: float = 2.0, dim: Dims = None, keepdim: bool = False) -> Result:
+    """y = (Σ |x|ᵖ)^{1/p}      ∂L/∂x = G sign(x) (|x|/y)^{p−1}, and 0 where y = 0
+
+    p = ∞ takes the largest |x|, whose equals share the gradient, p = −∞ the smallest, p = 0 counts entries other than 0.
+    """
+    check.floating("norm", x)
+    axes = check.axes("norm", x, dim)
+    size = np.abs(x)
+    if math.isinf(p):
+        not_empty("norm", x, axes)
+        y = (size.max if p > 0 else size.min)(axis=axes, keepdims=True)
+    elif p == 0:
+        y = (size != 0).sum(axis=axes, keepdims=True).astype(x.dtype)
+    elif p == 2:
+        y = np.sqrt((x * x).sum(axis=axes, keepdims=True))
+    else:
+        with np.errstate(divide="ignore"):
+            y = (size**p).sum(axis=axes, keepdims=True) ** (1 / p)
+
+    def gx(G: Array) -> Array:
+        g = G.reshape(y.shape)
+        if p == 0:
+            return np.zeros_like(x)
+        if math.isinf(p):
+            best = size == y
+            return np.sign(x) * best * (g / best.sum(axis=axes, keepdims=True).astype(x.dtype))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = x / y if p == 2 else np.sign(x) * (size / y) ** (p - 1)
+        return g * np.where((y == 0) | (size == 0 if p < 1 else False), 0, ratio).astype(x.dtype)
+
+    return y if keepdim else y.squeeze(axes), gx

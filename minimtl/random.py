@@ -1,0 +1,31 @@
+"""Random numbers from explicit generators: the same seed gives the same bytes, NumPy's global state is never touched.
+
+Numbers are always drawn on the CPU, so that a seed means the same on every device.
+"""
+
+import numpy as np
+
+
+class Generator:
+    """A source of random numbers, spelt as PyTorch's; `rng` is the NumPy generator behind it."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def manual_seed(self, seed: int) -> "Generator":
+        """Start over from the seed (an integer ≥ 0)."""
+        self.rng = np.random.default_rng(seed)
+        return self
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed: int) -> Generator:
+    """Seed the default generator, which draws wherever no `generator=` is given."""
+    return default_generator.manual_seed(seed)
+
+
+def rng_of(generator: Generator | None) -> np.random.Generator:
+    """The NumPy generator to draw from: the given one's, else the default one's."""
+    return (generator or default_generator).rng

@@ -1,0 +1,5 @@
+"""What any training run needs: history, metrics, progress, and text for consoles."""
+
+from minimtl.training.console import progress, readable, say
+from minimtl.training.history import History, Means
+from minimtl.training.metrics import METRICS

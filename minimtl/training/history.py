@@ -1,0 +1,66 @@
+"""What a training run records: a row of numbers per epoch, and running means inside an epoch."""
+
+from collections.abc import Sequence
+
+
+class Means:
+    """Means of named numbers, each weighted by how many samples it stands for."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, tuple[float, int]] = {}
+
+    def add(self, name: str, value: float, n: int) -> None:
+        """Take in the mean `value` of n samples."""
+        total, count = self.sums.get(name, (0.0, 0))
+        self.sums[name] = total + value * n, count + n
+
+    def values(self) -> dict[str, float]:
+        """The means so far."""
+        return {name: total / count if count else float("nan") for name, (total, count) in self.sums.items()}
+
+
+class History:
+    """The rows of a run, one per epoch, each {"digit loss": …, "validation digit accuracy": …, "seconds": …}."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def append(self, row: dict[str, float]) -> None:
+        """Record an epoch."""
+        self.rows.append(row)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> list[float]:
+        """One number over all epochs: `history["digit loss"]`."""
+        if not self.rows or name not in self.rows[0]:
+            raise KeyError(f"no {name!r} was recorded; there are {self.names()}")
+        return [row[name] for row in self.rows]
+
+    def names(self) -> list[str]:
+        """What was recorded."""
+        return list(self.rows[0]) if self.rows else []
+
+    def table(self, header: bool = True, rows: Sequence[dict[str, float]] | None = None) -> str:
+        """The rows as aligned text; accuracies in percent, under a header with one line for each word of a name."""
+        columns = [name.replace("validation", "valid.").split() for name in self.names()]
+        widths = [max(7, *map(len, words)) for words in columns]
+        lines = []
+        if header:
+            height = max(map(len, columns))
+            padded = [[""] * (height - len(words)) + words for words in columns]
+            lines = ["  ".join(w.rjust(n) for w, n in zip(line, widths, strict=True)) for line in zip(*padded, strict=True)]
+        for row in self.rows if rows is None else rows:
+            cells = [shown(name, value) for name, value in row.items()]
+            lines.append("  ".join(c.rjust(n) for c, n in zip(cells, widths, strict=True)))
+        return "\n".join(lines)
+
+
+def shown(name: str, value: float) -> str:
+    """A number as the table shows it."""
+    if name == "epoch":
+        return str(int(value))
+    if name.endswith("accuracy"):
+        return f"{100 * value:.2f} %"
+    return f"{value:.1f}" if name == "seconds" else f"{value:.4f}"

@@ -1,0 +1,24 @@
+"""Metrics: how good outputs are, as one number per batch that averages over samples."""
+
+from collections.abc import Callable
+
+from minimtl.autograd import Tensor
+from minimtl.nn.functional import l1_loss, mse_loss
+
+
+def accuracy(output: Tensor, target: Tensor) -> float:
+    """The share of samples whose largest output is that of their class.      (N, C), (N) → [0, 1]"""
+    return float((output.argmax(dim=1) == target).float().mean())
+
+
+def mse(output: Tensor, target: Tensor) -> float:
+    """1/n Σ (ŷ − y)²"""
+    return float(mse_loss(output.detach(), target))
+
+
+def mae(output: Tensor, target: Tensor) -> float:
+    """1/n Σ |ŷ − y|"""
+    return float(l1_loss(output.detach(), target))
+
+
+METRICS: dict[str, Callable[[Tensor, Tensor], float]] = {"accuracy": accuracy, "mse": mse, "mae": mae}
