@@ -94,14 +94,14 @@ two losses are added, and one `backward()` brings ∂L/∂φ = Σₖ αₖ ∂L�
 
 # %%
 def train(
-    train_set: data.Dataset, test_set: data.Dataset, epochs: int, seed: int, lr: float = 0.001
+    train_set: data.Dataset, test_set: data.Dataset, epochs: int, seed: int, lr: float = 0.001, verbose: bool = True
 ) -> tuple[mtl.HardSharing, History]:
     """The trained network, and what happened on the way."""
     mm.manual_seed(seed)
     model = network()
     trainer = mtl.Trainer(model, tasks(), optim.SGD(model.parameters(), lr=lr, momentum=0.9))
     loader = DataLoader(train_set, batch_size=100, shuffle=True)
-    history = trainer.fit(loader, epochs=epochs, validation=DataLoader(test_set, batch_size=1000))
+    history = trainer.fit(loader, epochs, validation=DataLoader(test_set, batch_size=1000), verbose=verbose)
     return model, history
 
 
@@ -133,6 +133,7 @@ def pictures(model: mtl.HardSharing, history: History, test_set: data.Dataset, o
     shown = [*wrong.nonzero()[0][:20], *(~wrong).nonzero()[0][:20]]
     names = ("odd", "even")
     captions = [f"{predicted['digit'][i].item()} {names[predicted['parity'][i].item()]}" for i in shown]
+    captions = [f"{c}, is {digit[i].item()}" if wrong[i] else c for c, i in zip(captions, shown, strict=True)]
     sheet = plot.image_sheet(
         images.numpy()[shown, 0] + 1, captions, wrong[shown], title="Predicted digit and parity; mistakes in red"
     )

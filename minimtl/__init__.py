@@ -13,7 +13,22 @@ from minimtl.backend import device
 from minimtl.dtypes import bool_ as bool
 from minimtl.dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from minimtl.io import load, save
-from minimtl.ops import *
-from minimtl.ops import clip as clamp
+from minimtl.ops.arithmetic import (
+    add, clip, div, eq, ge, gt, le, logical_and, logical_not, logical_or, lt, maximum, minimum, mul, ne, neg, pow,
+    remainder, sub, where,
+)  # fmt: skip
+from minimtl.ops.arithmetic import clip as clamp
+from minimtl.ops.create import (
+    arange, eye, from_numpy, full, full_like, linspace, ones, ones_like, rand, randint, randn, randperm, tensor, zeros,
+    zeros_like,
+)  # fmt: skip
+from minimtl.ops.elementwise import abs, cos, exp, log, relu, sigmoid, sin, sqrt, tanh
+from minimtl.ops.linalg import einsum, matmul
+from minimtl.ops.reduce import (
+    all, any, argmax, argmin, log_softmax, logsumexp, max, mean, min, norm, softmax, std, sum, var,
+)  # fmt: skip
+from minimtl.ops.shape import (
+    cat, clone, flatten, index_select, permute, reshape, split, squeeze, stack, transpose, unsqueeze,
+)  # fmt: skip
 from minimtl.random import Generator, manual_seed
 from minimtl import nn, optim

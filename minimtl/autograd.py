@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
+from copy import copy
 from itertools import count
 from typing import Any, ParamSpec, Self, overload
 
@@ -119,6 +120,8 @@ class Tensor(Methods):
 
     @data.setter
     def data(self, value: "Tensor") -> None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data: must be a Tensor, got {type(value).__name__}")
         self.array, self._version = value.array, value._version
 
     def backward(self, gradient: "Tensor | None" = None, retain_graph: bool = False) -> None:
@@ -170,12 +173,12 @@ class Node:
     __slots__ = ("dtype", "edges", "guards", "name", "number", "shape")
     made = count()
 
-    def __init__(self, name: str, value: Tensor, edges: "tuple[Edge, ...]", versions: Iterable[Version]) -> None:
+    def __init__(self, name: str, value: Tensor, edges: "list[Edge]", versions: Iterable[Version]) -> None:
         self.name = name
         self.number = next(Node.made)  # a node is made after all that it depends on: a topological order for free
         self.shape, self.dtype = value.array.shape, value.array.dtype
-        self.edges: tuple[Edge, ...] | None = edges
-        self.guards = tuple((version, version.count) for version in versions)
+        self.edges: list[Edge] | None = edges
+        self.guards = [(version, version.count) for version in versions]
 
     def check(self) -> None:
         """Refuse to run where an array that a map needs was written to after the map was made."""
@@ -195,7 +198,7 @@ Edge = tuple[Node | Tensor, Map, tuple[int, ...], np.dtype[Any]]  # where the gr
 
 
 def captured(function: Any) -> Iterator[Array]:
-    """The arrays that a map keeps alive: those in its closure, and in the closures of the functions in it."""
+    """The arrays that a map keeps alive: in its closure, its defaults, and those of the functions in them."""
     stack, seen = [function], set()
     while stack:
         item = stack.pop()
@@ -203,9 +206,12 @@ def captured(function: Any) -> Iterator[Array]:
             yield item
         elif isinstance(item, (tuple, list)):
             stack.extend(item)
-        elif id(item) not in seen and getattr(item, "__closure__", None):
+        elif isinstance(item, functools.partial):
+            stack.extend([item.func, *item.args, *item.keywords.values()])
+        elif callable(item) and id(item) not in seen:
             seen.add(id(item))
-            stack.extend(cell.cell_contents for cell in item.__closure__)
+            stack.extend(cell.cell_contents for cell in getattr(item, "__closure__", None) or ())
+            stack.extend([*(getattr(item, "__defaults__", None) or ()), getattr(item, "__self__", None)])
 
 
 # The recipe
@@ -240,33 +246,37 @@ def differentiable(function: Any = None, *, broadcasts: bool = False, casts: boo
 
     @functools.wraps(function)
     def operation(*args: Any, **kwargs: Any) -> Any:
+        options: dict[str, Any] = {}  # arguments that the function takes by keyword alone
         if kwargs:
-            bound = signature.bind(*args, **kwargs)
+            try:
+                bound = signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{name}: {error}") from None
             bound.apply_defaults()
-            args = bound.args
+            args, options = bound.args, bound.kwargs
         arrays = [unwrap(a) for a in args]
         try:
-            value, *maps = function(*arrays)
+            value, *maps = function(*arrays, **{key: unwrap(a) for key, a in options.items()})
         except Exception as error:
             _explain(name, signature, args, arrays, broadcasts, error)
             raise
         value, *constants = value if isinstance(value, tuple) else (value,)
         if not is_array(value):
             value = np.asarray(value)  # a reduction to one number gives a NumPy scalar
-        inputs = [*args[0], *args[1:]] if args and isinstance(args[0], (list, tuple)) else args
-        tensors = [a for a in inputs if isinstance(a, Tensor)]
         if not casts:
-            value = _checked_dtype(name, value, tensors, broadcasts)
-        y = Tensor(value)
-        for t in tensors if value.base is not None or value is tensors[0].array else ():
-            if t._version.owner == y._version.owner:
-                y._version = t._version
+            value = _checked_dtype(name, value, arrays, broadcasts)
+        inputs = [*args[0], *args[1:]] if args and isinstance(args[0], (list, tuple)) else args
+        inputs = [*inputs, *options.values()] if options else inputs
+        tensors = [a for a in inputs if isinstance(a, Tensor)]
+        y = _shown(value, tensors)
+        others = [_shown(c, [y, *tensors]) for c in constants]
         if maps and recording.get():
-            edges = tuple(_edges(name, inputs, maps, broadcasts))
+            edges = list(_edges(name, inputs, maps, broadcasts))
             if edges:
+                nested = [t for a in inputs if isinstance(a, (tuple, list)) for t in a if isinstance(t, Tensor)]
                 y.requires_grad = True
-                y._node = Node(name, y, edges, [y._version, *(t._version for t in tensors)])
-        return (y, *map(Tensor, constants)) if constants else y
+                y._node = Node(name, y, edges, [t._version for t in (y, *others, *tensors, *nested)])
+        return (y, *others) if others else y
 
     return operation
 
@@ -280,10 +290,20 @@ def unwrap(a: Any) -> Any:
     return a.item() if isinstance(a, np.generic) else a
 
 
+def _shown(array: Any, relatives: Sequence[Tensor]) -> Tensor:
+    """A Tensor of the array, with the version of a relative that shows the same memory."""
+    new = Tensor(array)
+    for t in relatives:
+        if t._version.owner == new._version.owner:
+            new._version = t._version
+    return new
+
+
 def _edges(name: str, inputs: Sequence[Any], maps: list[Map | None], broadcasts: bool) -> Iterator[Edge]:
     """An edge to each argument that requires a gradient."""
-    for a, carry in zip(inputs, maps, strict=False):
+    for i, a in enumerate(inputs):
         if isinstance(a, Tensor) and a.requires_grad:
+            carry = maps[i] if i < len(maps) else None
             if carry is None:
                 raise TypeError(f"{name}: has no derivative with respect to an argument that requires a gradient")
             shape, dtype = a.array.shape, a.array.dtype
@@ -305,17 +325,19 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
         return g
     new = g.ndim - len(shape)
     axes = tuple(i for i, n in enumerate(g.shape) if i < new or (shape[i - new] == 1 and n != 1))
-    return g.sum(axis=axes, keepdims=True).reshape(shape)
+    g = g.sum(axis=axes, keepdims=True)
+    return g.reshape(g.shape[max(new, 0) :])
 
 
-def _checked_dtype(name: str, value: Array, tensors: list[Tensor], broadcasts: bool) -> Array:
+def _checked_dtype(name: str, value: Array, arrays: list[Any], broadcasts: bool) -> Array:
     """The value in the dtype it must have: that of the floating-point arguments, or float32 made of integers."""
     if value.dtype.kind != "f":
         return value
-    floats = [t.array.dtype for t in tensors if t.array.dtype.kind == "f"]
+    inputs = [*arrays[0], *arrays[1:]] if arrays and isinstance(arrays[0], (list, tuple)) else arrays
+    floats = [a.dtype for a in inputs if is_array(a) and a.dtype.kind == "f"]
     if not floats:
         return value.astype(dtypes.float32, copy=False)
-    if not broadcasts and any(dtype != value.dtype for dtype in floats):
+    if value.dtype not in floats or (not broadcasts and any(dtype != value.dtype for dtype in floats)):
         came = ", ".join(map(str, dict.fromkeys(floats)))
         raise TypeError(f"{name}: {came} came in and {value.dtype} comes out; all must be of one dtype")
     return value
@@ -364,11 +386,10 @@ def _run(
         for target, carry, shape, dtype in node.edges or ():
             if leading is None or target in leading:
                 g_target = carry(g)
-                if g_target.shape != shape or g_target.dtype != dtype:
-                    raise RuntimeError(
-                        f"backward: {node.name} gives a gradient of {g_target.dtype} {g_target.shape} "
-                        f"for an argument of {dtype} {shape}"
-                    )
+                if getattr(g_target, "shape", None) != shape or g_target.dtype != dtype:
+                    is_number = is_array(g_target) or isinstance(g_target, np.generic)
+                    came = f"{g_target.dtype} {g_target.shape}" if is_number else type(g_target).__name__
+                    raise RuntimeError(f"backward: {node.name} gives a gradient of {came} for an argument of {dtype} {shape}")
                 _add(grads, target, g_target)
         if not retain_graph:
             node.edges = None
@@ -389,7 +410,7 @@ def _seed(name: str, y: Tensor, cotangent: Tensor | None) -> Array:
     if not isinstance(cotangent, Tensor) or cotangent.shape != y.shape or cotangent.dtype != y.dtype:
         came = f"{cotangent.dtype} {cotangent.shape}" if isinstance(cotangent, Tensor) else type(cotangent).__name__
         raise ValueError(f"{name}: the gradient must be a Tensor of {y.dtype} {y.shape}, got {came}")
-    return cotangent.array
+    return cotangent.array.view()  # an object of its own, for `once` compares identities and the caller may write to it
 
 
 def _reachable(name: str, start: Iterable[Node | Tensor]) -> list[Node]:
@@ -413,7 +434,7 @@ def _reachable(name: str, start: Iterable[Node | Tensor]) -> list[Node]:
 def _exclusive(g: Array, taken: set[int]) -> Array:
     """g in memory of its own, so that a leaf's gradient can be written to without changing another's."""
     whole = owner(g)
-    if id(whole) in taken or whole.size != g.size:
+    if id(whole) in taken or getattr(whole, "size", None) != g.size:
         return g.copy()
     taken.add(id(whole))
     return g
@@ -462,6 +483,12 @@ class set_grad_enabled(ContextDecorator):
 
     def __exit__(self, *exc: object) -> None:
         recording.set(self.before.pop())
+
+    def _recreate_cm(self) -> Self:
+        """Each call of a decorated function enters a context of its own, for it may run in several threads at once."""
+        new = copy(self)
+        new.before = []
+        return new
 
 
 class no_grad(set_grad_enabled):

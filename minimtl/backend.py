@@ -59,8 +59,10 @@ def to_numpy(x: Array) -> Array:
 
 
 def owner(x: Array) -> Array:
-    """The array whose memory x shows: x itself, or what it is a view of."""
-    return x if x.base is None else x.base
+    """What holds the memory that x shows: x itself, or what it is a view of, through all the layers that NumPy keeps."""
+    while (base := getattr(x, "base", None)) is not None:
+        x = base
+    return x
 
 
 def device(kind: str) -> str:

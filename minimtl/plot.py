@@ -5,39 +5,48 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from minimtl.backend import Array
 from minimtl.training import History
 
 
 def learning_curves(history: History, title: str = "") -> Figure:
-    """One panel for each quantity over epochs, "digit loss", "parity loss" … together, validation dashed."""
-    quantities: dict[str, list[str]] = {}
-    for name in history.names():
-        if name not in ("epoch", "seconds"):
-            quantities.setdefault(name.split()[-1], []).append(name)
-    figure = Figure(figsize=(4.5 * len(quantities), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(quantities), squeeze=False)[0]
-    for panel, (quantity, names) in zip(panels, quantities.items(), strict=True):
-        curves(panel, history, quantity, names)
+    """One panel for each quantity over epochs: all tasks together, each in its colour, validation dashed."""
+    series = [Series(name) for name in history.names() if name not in ("epoch", "seconds")]
+    quantities = list(dict.fromkeys(s.quantity for s in series))
+    tasks = list(dict.fromkeys(s.task for s in series))
+    figure = Figure(figsize=(4.8 * len(quantities), 3.6), layout="constrained")
+    for panel, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
+        for s in series:
+            if s.quantity == quantity:
+                curve(panel, history, s, "0.6" if s.task == TOTAL else f"C{tasks.index(s.task)}")
+        panel.set(xlabel="epoch", ylabel=quantity, xlim=(0.8, len(history) + 0.2))
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if quantity == "accuracy":
+            panel.yaxis.set_major_formatter(PercentFormatter(1.0))
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize="small")
     figure.suptitle(title)
     return figure
 
 
-def curves(panel: Axes, history: History, quantity: str, names: Sequence[str]) -> None:
-    """The curves of one quantity, each task in a colour of its own."""
-    labels = {name: " ".join(name.split()[:-1]) or "weighted sum" for name in names}
-    tasks = list(dict.fromkeys(label.removeprefix("validation ") for label in labels.values()))
-    for name, label in labels.items():
-        task = label.removeprefix("validation ")
-        style = "--" if label != task else "-"
-        panel.plot(history["epoch"], history[name], style, marker=".", color=f"C{tasks.index(task)}", label=label)
-    panel.set_xlabel("epoch")
-    panel.set_ylabel(quantity)
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.grid(alpha=0.3)
-    panel.legend(fontsize="small")
+TOTAL = "weighted sum"
+
+
+class Series:
+    """A recorded name taken apart: "validation digit loss" is the loss of the task digit on validation data."""
+
+    def __init__(self, name: str) -> None:
+        *words, self.quantity = name.split()
+        self.name, self.validation = name, words[:1] == ["validation"]
+        self.task = " ".join(words[self.validation :]) or TOTAL
+
+
+def curve(panel: Axes, history: History, s: Series, color: str) -> None:
+    """One line: solid for training, dashed for validation."""
+    label, style = (f"{s.task}, validation", "--") if s.validation else (s.task, "-")
+    panel.plot(history["epoch"], history[s.name], style, marker=".", color=color, label=label)
 
 
 def image_sheet(images: Array, captions: Sequence[str], wrong: Sequence[bool], columns: int = 10, title: str = "") -> Figure:

@@ -88,7 +88,7 @@ class ToTensor:
 class Normalize:
     """y = (x − mean) / std, channel by channel      (…, C, H, W); mean and std: one number, or one for each channel."""
 
-    def __init__(self, mean: float | Sequence[float], std: float | Sequence[float]) -> None:
+    def __init__(self, mean: float | Sequence[float] | Array, std: float | Sequence[float] | Array) -> None:
         self.mean, self.std = np.atleast_1d(np.asarray(mean, float)), np.atleast_1d(np.asarray(std, float))
         if self.mean.ndim != 1 or self.std.ndim != 1 or not np.isfinite(self.mean).all():
             raise ValueError(f"Normalize: mean and std must be a number or one for each channel, got {mean} and {std}")

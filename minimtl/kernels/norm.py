@@ -52,7 +52,8 @@ def layer_norm(x: Array, dims: int, w: Array | None, b: Array | None, eps: float
     """y = w x̂ + b, normalised over the last `dims` axes, which are those of w and b        (…, D), (D), (D) → (…, D)"""
     axes = tuple(range(x.ndim))
     x_hat, _, _, gx_hat = normalise(x, axes[x.ndim - dims :], eps)
-    return affine(x_hat, gx_hat, w, b, axes[: x.ndim - dims])
+    y, gx, gw, gb = affine(x_hat, gx_hat, w, b, axes[: x.ndim - dims])
+    return y, gx, None, gw, gb
 
 
 def group_norm(x: Array, groups: int, w: Array | None, b: Array | None, eps: float) -> Result:
@@ -61,11 +62,12 @@ def group_norm(x: Array, groups: int, w: Array | None, b: Array | None, eps: flo
     x_hat, _, _, gx_hat = normalise(x.reshape(N, groups, C // groups, *rest), axes[2:], eps)
     x_hat = x_hat.reshape(N, C, *rest)  # (N, G, C/G, …) → (N, C, …)
 
-    def gx(g: Array) -> Array:
+    def ungrouped(g: Array) -> Array:
         g = gx_hat(g.reshape(N, groups, C // groups, *rest))  # (N, C, …) → (N, G, C/G, …)
         return g.reshape(N, C, *rest)  # (N, G, C/G, …) → (N, C, …)
 
-    return affine(x_hat, gx, w, b, (0, *axes[2:-1]))
+    y, gx, gw, gb = affine(x_hat, ungrouped, w, b, (0, *axes[2:-1]))
+    return y, gx, None, gw, gb
 
 
 def normalise(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array, Map]:

@@ -51,6 +51,6 @@ def cross_entropy(x: Array, q: Array) -> Result:
     y = -np.where(q == 0, 0, q * log_p).sum(axis=1)  # 0 · (−∞) counts as 0
 
     def gx(g: Array) -> Array:
-        return np.expand_dims(g, 1) * (np.exp(log_p) * q.sum(axis=1, keepdims=True) - q)
+        return g[:, None] * (np.exp(log_p) * q.sum(axis=1, keepdims=True) - q)
 
-    return y, gx, lambda g: -np.expand_dims(g, 1) * log_p
+    return y, gx, lambda g: -g[:, None] * log_p

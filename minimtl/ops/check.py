@@ -26,7 +26,7 @@ def axes(name: str, x: Array, dim: Dims) -> tuple[int, ...]:
         return ()
     if dim is None:
         return tuple(range(x.ndim))
-    found = tuple(axis(name, x, d) for d in ((dim,) if isinstance(dim, int) else dim))
+    found = tuple([axis(name, x, d) for d in ((dim,) if isinstance(dim, int) else dim)])
     if len(set(found)) != len(found):
         raise ValueError(f"{name}: dim {dim} names an axis twice")
     return found

@@ -196,7 +196,7 @@ def one_hot_targets(name: str, x: Tensor, target: Tensor, weight: Tensor | None,
     C = x.shape[1]
     check.integers(name, "labels", np.where(kept, y, 0) if C else y, 0, C)
     classes = np.arange(C, like=x.array).reshape(-1, *[1] * (y.ndim - 1))  # (C, 1, …) against (N, 1, …)
-    q = (np.expand_dims(y, 1) == classes) & np.expand_dims(kept, 1)
+    q = (y[:, None] == classes) & kept[:, None]
     total = float(kept.sum()) if weight is None else float(weight.array[y[kept]].sum())
     return Tensor(q.astype(x.dtype)), total
 

@@ -19,7 +19,7 @@ from minimtl.ops.check import Dims
 
 def spread(G: Array, x: Array, axes: tuple[int, ...]) -> Array:
     """G repeated along the reduced axes of x."""
-    return np.broadcast_to(np.expand_dims(G, axes) if G.ndim < x.ndim else G, x.shape)
+    return np.broadcast_to(G.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]), x.shape)
 
 
 @differentiable

@@ -1,0 +1,20 @@
+"""`python -m tests.bench speed`, `python -m tests.bench d1 --data DIR`"""
+
+import argparse
+
+from tests.bench import speed, study_d1
+
+parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+programs = parser.add_subparsers(dest="program", required=True)
+programs.add_parser("speed", help="training steps beside PyTorch's")
+study = programs.add_parser("d1", help="D1 on real MNIST beside PyTorch, over seeds")
+study.add_argument("--data", metavar="DIR", help="folder with the MNIST files")
+study.add_argument("--seeds", type=int, default=10)
+study.add_argument("--epochs", type=int, default=10)
+
+if __name__ == "__main__":
+    options = parser.parse_args()
+    if options.program == "speed":
+        speed.main()
+    else:
+        study_d1.main(options.data, options.seeds, options.epochs)

@@ -1,0 +1,105 @@
+"""How long a graph lives, how deep it may be, and what training leaves behind in memory."""
+
+import gc
+import tracemalloc
+import weakref
+
+import pytest
+
+import minimtl as mm
+import minimtl.nn.functional as F
+from minimtl import nn, optim
+
+DEEP = 100_000
+
+
+@mm.differentiable
+def faulty(x):
+    """y = x, with a map that raises."""
+
+    def raising(G):
+        raise ArithmeticError("planted")
+
+    return x.copy(), raising
+
+
+@pytest.mark.parametrize("use", ["backward", "grad", "drop"])
+@pytest.mark.parametrize("step", [lambda y: y + 0.5, lambda y: y * 1.0], ids=["add", "mul"])
+def test_a_deep_chain_needs_no_recursion(use, step):
+    x = mm.ones(1, requires_grad=True)
+    y = x
+    for _ in range(DEEP):
+        y = step(y)
+    if use == "backward":
+        y.backward()
+        assert x.grad.item() == 1
+    elif use == "grad":
+        assert mm.grad(y, x, retain_graph=True)[0].item() == 1
+    y = None
+
+
+@pytest.fixture
+def no_gc():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_gc")
+@pytest.mark.parametrize("use", ["drop", "backward", "retain", "grad", "raise", "stale"])
+def test_a_dropped_graph_is_freed_at_once(use):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 3))
+    x = mm.randn(2, 1, 8, 8)
+    h = model(x)
+    loss = F.cross_entropy(faulty(h) if use == "raise" else h, mm.tensor([0, 2]))
+    watched = [weakref.ref(t) for t in (x, x.array, h, h.array, loss, loss.array)]
+    try:
+        if use in ("backward", "raise"):
+            loss.backward()
+        elif use == "retain":
+            loss.backward(retain_graph=True)
+        elif use == "grad":
+            mm.grad(loss, list(model.parameters()))
+        elif use == "stale":
+            h.detach().zero_(), x.zero_()
+            loss.backward()
+    except (ArithmeticError, RuntimeError):
+        assert use in ("raise", "stale")
+    else:
+        assert use not in ("raise", "stale")
+    del x, h, loss
+    assert [ref() for ref in watched] == [None] * 6
+
+
+@pytest.mark.usefixtures("no_gc")
+def test_an_operation_that_fails_keeps_nothing_alive():
+    x = mm.ones(2, requires_grad=True)
+    watched = weakref.ref(x)
+    try:
+        x + mm.ones(3)
+    except ValueError:
+        pass
+    del x
+    assert watched() is None
+
+
+def test_memory_does_not_grow_with_the_steps():
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    optimizer = optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    x, labels = mm.randn(5, 8), mm.randint(3, (5,))
+
+    def train(steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), labels).backward()
+            optimizer.step()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        early = train(10)
+        late = train(990)
+    finally:
+        tracemalloc.stop()
+    assert abs(late - early) <= 64 * 1024
