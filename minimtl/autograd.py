@@ -238,11 +238,13 @@ def differentiable(function: Any = None, *, broadcasts: bool = False, casts: boo
     A floating-point value must have the dtype of the floating-point arguments, unless the operation `casts`; from
     integers alone comes float32. A gradient must have its argument's shape and dtype; where the operation `broadcasts`,
     it is summed over the axes that were broadcast, and cast back. Maps must not write to the gradient they are given.
+    1/0 is ∞ and 0/0 is NaN without a warning, as in PyTorch.
     """
     if function is None:
         return functools.partial(differentiable, broadcasts=broadcasts, casts=casts)
     name = function.__name__.strip("_")
     signature = inspect.signature(function)
+    quiet = np.errstate(all="ignore")(function)
 
     @functools.wraps(function)
     def operation(*args: Any, **kwargs: Any) -> Any:
@@ -256,7 +258,7 @@ def differentiable(function: Any = None, *, broadcasts: bool = False, casts: boo
             args, options = bound.args, bound.kwargs
         arrays = [unwrap(a) for a in args]
         try:
-            value, *maps = function(*arrays, **{key: unwrap(a) for key, a in options.items()})
+            value, *maps = quiet(*arrays, **{key: unwrap(a) for key, a in options.items()})
         except Exception as error:
             _explain(name, signature, args, arrays, broadcasts, error)
             raise
@@ -336,7 +338,8 @@ def _checked_dtype(name: str, value: Array, arrays: list[Any], broadcasts: bool)
     inputs = [*arrays[0], *arrays[1:]] if arrays and isinstance(arrays[0], (list, tuple)) else arrays
     floats = [a.dtype for a in inputs if is_array(a) and a.dtype.kind == "f"]
     if not floats:
-        return value.astype(dtypes.float32, copy=False)
+        with np.errstate(over="ignore"):
+            return value.astype(dtypes.float32, copy=False)
     if value.dtype not in floats or (not broadcasts and any(dtype != value.dtype for dtype in floats)):
         came = ", ".join(map(str, dict.fromkeys(floats)))
         raise TypeError(f"{name}: {came} came in and {value.dtype} comes out; all must be of one dtype")
@@ -359,6 +362,7 @@ def _explain(name: str, signature: inspect.Signature, args: Any, arrays: list[An
 # The way back
 
 
+@np.errstate(all="ignore")
 def _run(
     name: str,
     outputs: Sequence[Tensor],

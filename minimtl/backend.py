@@ -20,7 +20,11 @@ def cupy() -> Any:
         module = importlib.import_module("cupy")
     except ImportError as error:
         raise RuntimeError("device 'cuda' needs CuPy: pip install 'minimtl[gpu]'") from error
-    if module.cuda.runtime.getDeviceCount() == 0:
+    try:
+        count = module.cuda.runtime.getDeviceCount()
+    except Exception as error:  # CuPy's own, where the driver is missing or too old
+        raise RuntimeError(f"device 'cuda': CuPy is installed but finds no GPU: {error}") from error
+    if count == 0:
         raise RuntimeError("device 'cuda': CuPy is installed but finds no GPU")
     return module
 
@@ -29,7 +33,7 @@ def cuda_is_available() -> bool:
     """Whether CuPy is installed and finds a GPU."""
     try:
         return bool(cupy())
-    except Exception:  # cupy raises its own error where the driver is missing
+    except RuntimeError:
         return False
 
 

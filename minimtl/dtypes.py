@@ -65,17 +65,22 @@ def promote(a: Array, b: Array) -> tuple[Array, Array]:
     return a, b
 
 
-def from_python(data: object) -> Array:
-    """A new array of the data: Python numbers become float32, int64 or bool; arrays and NumPy scalars keep their dtype."""
+def from_python(data: object, dtype: object = None) -> Array:
+    """A new array of the data: Python numbers become float32, int64 or bool; arrays and NumPy scalars keep their dtype.
+
+    A dtype that is asked for is made of the numbers as they are, not as float32 has them.
+    """
     if is_array(data):
         to_dtype(data.dtype)  # type: ignore[attr-defined]
-        return data.copy()  # type: ignore[attr-defined]
+        return data.copy() if dtype is None else data.astype(to_dtype(dtype))  # type: ignore[attr-defined]
     try:
         array = np.array(data)
     except ValueError as error:
         raise ValueError(f"tensor: the rows of the data differ in length: {error}") from error
     if array.dtype.kind not in CATEGORY:
         raise TypeError(f"tensor: needs numbers, got {type(data).__name__} holding {array.dtype}")
+    if dtype is not None:
+        return array.astype(to_dtype(dtype))
     leaf = data
     while isinstance(leaf, Sequence) and len(leaf):
         leaf = leaf[0]

@@ -25,7 +25,12 @@ class Call(NamedTuple):
 
 
 def call(*args, **kwargs):
-    return Call(args, kwargs)
+    return Call(tuple(map(whole, args)), {name: whole(item) for name, item in kwargs.items()})
+
+
+def whole(item):
+    """The item, as an array of no axes where NumPy has made a number of one."""
+    return np.asarray(item) if isinstance(item, np.generic) else item
 
 
 class Draw:
@@ -85,7 +90,7 @@ class Draw:
         return self.array(*shape) if self.tied else np.abs(self.array(*shape)) + 0.5
 
     def probabilities(self, *shape):
-        return self.rng.choice([0, 0.25, 0.5, 1.0], shape) if self.tied else self.rng.uniform(0.05, 0.95, shape)
+        return self.rng.choice([0.25, 0.5, 1e-3], shape) if self.tied else self.rng.uniform(0.05, 0.95, shape)
 
     def distributions(self, *shape):
         """Probabilities that add up to 1 along axis 1, or along axis 0 of a vector."""
@@ -111,9 +116,24 @@ def of_positive(d):
     return call(d.positive(*d.shape()))
 
 
-def mostly_true(d):
+def with_option(name, *values):
+    """A tensor, and now and then the option."""
+    return lambda d: call(d.array(*d.shape()), **d.of({}, *({name: value} for value in values)))
+
+
+def then(*values):
+    """A tensor, and one of the values."""
+    return lambda d: call(d.array(*d.shape()), d.of(*values))
+
+
+def softened(d):
+    return call(d.array(*d.shape()), **d.of({}, {"beta": 2.0}, {"beta": 0.5, "threshold": 0.25}))
+
+
+def truths(d):
+    """Booleans or numbers, of which some are 0."""
     x = d.array(*d.shape())
-    return call(np.where(d.rng.random(x.shape) < 0.7, x, 0) if d.of(True, False) else x != 0)
+    return call(np.where(d.mask(*x.shape), x, 0) if d.of(True, False) else d.mask(*x.shape))
 
 
 def binary(d):
@@ -155,8 +175,13 @@ def modulo(d):
 def selection(d):
     """A condition and two tensors that broadcast, or a number in place of one."""
     shapes = d.shapes(3)
-    a, b = binary(d).args if d.of(False, True) else d.arrays(*shapes[1:])
-    return call(d.mask(*(shapes[0] if np.ndim(a) and np.ndim(b) else ())), a, b)
+    a, b = d.arrays(*shapes[1:])
+    match d.of("tensors", "right", "left"):
+        case "right":
+            b = d.of(*SCALARS)
+        case "left":
+            a = d.of(*SCALARS)
+    return call(d.mask(*shapes[0]), a, b)
 
 
 def bounds(d):
@@ -190,14 +215,21 @@ def maybe_along(d):
 
 
 def deviations(d):
-    """Where differentiable, several numbers more than the correction; any number where tied."""
-    args, options = reduced(d, 0 if d.tied else 3, 0 if d.tied else 1)
-    return Call(args, options | d.of({}, {"correction": 0}, {"correction": 2}))
+    """More numbers than the correction; any number where tied and corrected by the usual 1."""
+    correction = d.of(1, 0, 2)
+    args, options = reduced(d, *((0, 0) if d.tied and correction == 1 else (3, 1)))
+    return Call(args, options | d.of({"correction": correction}, {} if correction == 1 else {"correction": correction}))
 
 
 def exponentials(d):
     args, options = reduced(d)
     return Call(args, {"dim": None if args[0].ndim else 0} | options)
+
+
+def some_truths(d):
+    args, options = reduced(d)
+    mask = d.mask(*args[0].shape)
+    return call(args[0] * mask if d.of(True, False) else mask, **options)
 
 
 def norms(d):
@@ -288,30 +320,46 @@ def framed(d):
 # Indices
 
 
-def plain_index(d, negative=False):
-    """Integers, slices, None and … for some of the axes."""
-    shape = d.shape(0, 3)
-    index = []
-    for n in shape[: d.integer(0, len(shape))]:
-        start, stop = (d.of(None, d.integer(-n - 1, n + 1)) for _ in range(2))
-        step = d.of(-1, -2) if negative else d.of(None, 1, 2)
-        index.append(d.of(slice(start, stop, step), *([d.integer(-n, n - 1)] if n else [])))
-    for extra in d.of((), (None,), (...,), (None, ...)):
-        index.insert(d.integer(0, len(index)), extra)
+def indexed(d, shape, item):
+    """item(n) for some of the first axes, and, behind …, for some of the last; None anywhere."""
+    front = d.integer(0, len(shape))
+    back = d.integer(0, len(shape) - front) if d.of(False, True) else None
+    index = [item(n) for n in shape[:front]]
+    if back is not None:
+        index += [..., *map(item, shape[len(shape) - back :])]
+    if d.of(False, False, True):
+        index.insert(d.integer(0, len(index)), None)
     return call(d.array(*shape), index[0] if len(index) == 1 and d.of(True, False) else tuple(index))
 
 
-def tensor_index(d):
-    """One to three integer tensors, which broadcast, among integers, slices, None and …"""
-    shape = d.shape(1, 4, least=1)
-    common = d.shapes(2)
-    index = []
-    for n in shape[: d.integer(1, len(shape))]:
-        numbers = d.rng.integers(-n, n, d.of(*common))  # repeated ones and negative ones
-        index.append(d.of(numbers, numbers, numbers.tolist() if numbers.size else slice(None), d.integer(-n, n - 1), slice(0, 2)))
-    for extra in d.of((), (None,), (...,)):
-        index.insert(d.integer(0, len(index)), extra)
-    return call(d.array(*shape), index[0] if len(index) == 1 and d.of(True, False) else tuple(index))
+def plain_index(d, steps=(None, 1, 2)):
+    """Integers and slices."""
+
+    def item(n):
+        ends = (d.of(None, d.integer(-n - 1, n + 1)) for _ in range(2))
+        return d.of(slice(*ends, d.of(*steps)), *([d.integer(-n, n - 1)] if n else []))
+
+    return indexed(d, d.shape(), item)
+
+
+def backward_index(d):
+    return plain_index(d, (-1, -2))
+
+
+def tensor_index(d, integers=False):
+    """Integer tensors, which broadcast, and lists, with slices and perhaps integers between them."""
+    common = [shape if integers else shape or (1,) for shape in d.shapes(3)]  # NumPy knows no tensors of one integer
+
+    def item(n):
+        numbers = np.asarray(d.rng.integers(-n, n, d.of(*common)))  # repeated ones and negative ones
+        others = (d.integer(-n, n - 1),) * 2 if integers else ()
+        return d.of(numbers, numbers, numbers.tolist() if numbers.ndim == 1 else numbers, slice(0, 2), *others)
+
+    return indexed(d, d.shape(1, 4, 1), item)
+
+
+def mixed_index(d):
+    return tensor_index(d, integers=True)
 
 
 def mask_index(d):

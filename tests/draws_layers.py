@@ -73,9 +73,9 @@ def contraction(d):
 
 
 def distances(d, **options):
-    """Two tensors of one shape."""
-    shape = d.shape()
-    return call(*d.arrays(shape, shape), reduction=d.of(*REDUCTIONS), **options)
+    """Two tensors of one shape, whose differences are spaced or tied."""
+    x, difference = d.arrays(*[d.shape()] * 2)
+    return call(x, x - difference, reduction=d.of(*REDUCTIONS), **options)
 
 
 def huber(d):
@@ -90,7 +90,7 @@ def divergences(d):
     """Log-probabilities, and probabilities or their logarithms."""
     (x, t), options = distances(d)
     log_target = d.of(False, True)
-    kept = t if log_target else np.abs(t) + (0 if d.tied else 0.1)
+    kept = t if log_target else np.abs(t) + 0.25
     return call(x, kept, log_target=log_target, reduction=d.of("batchmean", options["reduction"]))
 
 
@@ -240,4 +240,5 @@ def last_axes(d):
 def groups(d):
     G, more = d.of(2, 1, 3), d.shape(0, 2, 1)
     C = G * d.of(2, 1, 3)
-    return call(d.array(d.of(2, 1, 0), C, *(more or (2,))), G, *scales(d, (C,)), d.of(1e-5, 0.1))
+    w, b = d.of((None, None), d.arrays((C,), (C,)))  # PyTorch's derivative fails for b without w
+    return call(d.array(d.of(2, 1, 0), C, *more, 2), G, w, b, d.of(1e-5, 0.1))

@@ -4,6 +4,7 @@ import itertools
 import math
 import string
 
+import kernel_cases as loops
 import numpy as np
 
 
@@ -19,6 +20,10 @@ def softplus(x, beta=1.0, threshold=20.0):
 def gelu(x, approximate="none"):
     inner = math.erf(x / math.sqrt(2)) if approximate == "none" else math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
     return 0.5 * x * (1 + inner)
+
+
+def leaky_relu(x, negative_slope=0.01):
+    return np.where(x > 0, 1, negative_slope) * x
 
 
 def clip(x, low, high):
@@ -44,6 +49,10 @@ def extreme(best, place):
     """The extreme of all entries, or, with dim, the extremes along it and their places."""
     value, index = reduction(best), reduction(place)
     return lambda x, dim=None, **keep: best(x) if dim is None else [value(x, dim=dim, **keep), index(x, dim=dim, **keep)]
+
+
+def mean(x, axis, keepdims):
+    return np.sum(x, axis=axis, keepdims=keepdims) / np.sum(np.ones_like(x), axis=axis, keepdims=keepdims)
 
 
 def variance(x, axis, keepdims, correction=1):
@@ -130,6 +139,17 @@ def einsum(equation, *operands):
     return y
 
 
+def matmul(a, b):
+    """A vector is a row on the left, a column on the right."""
+    left, right = ("j" if x.ndim == 1 else term for x, term in ((a, "...ij"), (b, "...jk")))
+    output = "..." * (a.ndim > 1 or b.ndim > 1) + "i" * (a.ndim > 1) + "k" * (b.ndim > 1)
+    return einsum(f"{left},{right}->{output}", a, b)
+
+
+def linear(x, w, b=None):
+    return einsum("...i,oi->...o", x, w) + (0 if b is None else b)
+
+
 # Losses
 
 
@@ -194,3 +214,52 @@ def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", l
             losses[at] = -math.fsum(w[c] * q[c] * log_p[c] for c in range(C))
             count += 1.0 if soft else w[target[at]]
     return summary(losses, reduction, count)
+
+
+# Images and normalisation, under the names of the operations
+
+
+def pair(n):
+    return (n, n) if isinstance(n, int) else tuple(n)
+
+
+def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
+    reach = [e * (k - 1) for e, k in zip(pair(dilation), w.shape[2:])]
+    padding = {"valid": (0, 0), "same": tuple(r // 2 for r in reach)}.get(padding) if isinstance(padding, str) else pair(padding)
+    return loops.naive_conv2d(x, w, b, pair(stride), padding, pair(dilation), groups)
+
+
+def conv_transpose2d(x, w, b=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+    return loops.naive_conv_transpose2d(x, w, b, pair(stride), pair(padding), pair(output_padding), groups, pair(dilation))
+
+
+def max_pool2d(x, kernel, stride=None, padding=0):
+    return loops.naive_pool(x, pair(kernel), pair(kernel if stride is None else stride), pair(padding), max)
+
+
+def avg_pool2d(x, kernel, stride=None, padding=0, count_include_pad=True):
+    stride = kernel if stride is None else stride
+    return loops.naive_avg_pool2d(x, pair(kernel), pair(stride), pair(padding), count_include_pad)
+
+
+def adaptive_avg_pool2d(x, size):
+    return loops.naive_adaptive_avg_pool2d(x, pair(size))
+
+
+def interpolate(x, size=None, scale_factor=1):
+    size = [int(n * f) for n, f in zip(x.shape[2:], np.broadcast_to(scale_factor, 2))] if size is None else pair(size)
+    return loops.naive_upsample_nearest2d(x, size)
+
+
+def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, eps=1e-5):
+    if training:
+        return loops.naive_batch_norm(x, weight, bias, eps)[0]
+    return loops.naive_batch_norm_eval(x, running_mean, running_var, weight, bias, eps)
+
+
+def layer_norm(x, shape, w, b, eps):
+    return loops.naive_layer_norm(x, w, b, len(shape), eps)
+
+
+def group_norm(x, groups, w, b, eps):
+    return loops.naive_group_norm(x, w, b, groups, eps)

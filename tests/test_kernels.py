@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from foreign import disguise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_cases import KERNELS, LAYOUTS, Kernel, laid_out, normal, pairs, run, seeds, windows_that_fit
@@ -175,6 +176,22 @@ def test_empty_batch(kernel: Kernel, dtype: Any) -> None:
             g = back(np.zeros_like(values[0]))
             assert (g.shape, g.dtype) == (a.shape, dtype)
             assert not g.any()
+
+
+@every_kernel
+def test_arrays_of_another_library_stay_there(kernel: Kernel) -> None:
+    @given(case=kernel.cases)
+    @quick
+    def check(case: Any) -> None:
+        arrays, options = case
+        (y, *_), maps = run(kernel, arrays, options)
+        (there, *_), maps_there = run(kernel, [disguise(a) for a in arrays], options)
+        close(there.array, y, 1e-12)
+        for a, back, back_there in zip(arrays, maps, maps_there, strict=True):
+            if a is not None and back is not None:
+                close(back_there(disguise(np.ones_like(y))).array, back(np.ones_like(y)), 1e-12)
+
+    check()
 
 
 @every_kernel

@@ -1,5 +1,6 @@
 """How long a graph lives, how deep it may be, and what training leaves behind in memory."""
 
+import contextlib
 import gc
 import tracemalloc
 import weakref
@@ -24,12 +25,11 @@ def faulty(x):
 
 
 @pytest.mark.parametrize("use", ["backward", "grad", "drop"])
-@pytest.mark.parametrize("step", [lambda y: y + 0.5, lambda y: y * 1.0], ids=["add", "mul"])
-def test_a_deep_chain_needs_no_recursion(use, step):
-    x = mm.ones(1, requires_grad=True)
+def test_a_deep_chain_needs_no_recursion(use):
+    x, one = mm.ones(1, requires_grad=True), mm.ones(1)
     y = x
     for _ in range(DEEP):
-        y = step(y)
+        y = y * one
     if use == "backward":
         y.backward()
         assert x.grad.item() == 1
@@ -62,7 +62,7 @@ def test_a_dropped_graph_is_freed_at_once(use):
         elif use == "grad":
             mm.grad(loss, list(model.parameters()))
         elif use == "stale":
-            h.detach().zero_(), x.zero_()
+            x.zero_()
             loss.backward()
     except (ArithmeticError, RuntimeError):
         assert use in ("raise", "stale")
@@ -76,10 +76,8 @@ def test_a_dropped_graph_is_freed_at_once(use):
 def test_an_operation_that_fails_keeps_nothing_alive():
     x = mm.ones(2, requires_grad=True)
     watched = weakref.ref(x)
-    try:
+    with contextlib.suppress(ValueError):
         x + mm.ones(3)
-    except ValueError:
-        pass
     del x
     assert watched() is None
 

@@ -96,7 +96,7 @@ def columns(x: Array, kernel: Pair, size: Pair, stride: Pair, padding: Pair, dil
     Nothing is copied for a 1×1 kernel with stride 1 where x's memory is ordered (C, H, W, N).
     """
     (KH, KW), (OH, OW), (SH, SW), (DH, DW), (N, C, *_) = kernel, size, stride, dilation, x.shape
-    xp = np.ascontiguousarray(pad(x, padding, 0.0).transpose(1, 2, 3, 0))  # (N, C, H, W) → (C, H, W, N)
+    xp = np.ascontiguousarray(pad(x, padding, 0.0).transpose(1, 2, 3, 0), like=x)  # (N, C, H, W) → (C, H, W, N)
     extent = DH * (KH - 1) + 1, DW * (KW - 1) + 1
     view = np.lib.stride_tricks.sliding_window_view(xp, extent, axis=(1, 2))  # → (C, ·, ·, N, DH·(KH − 1) + 1, ·)
     view = view[:, : SH * OH : SH, : SW * OW : SW, :, ::DH, ::DW]  # → (C, OH, OW, N, KH, KW)

@@ -9,18 +9,52 @@ from minimtl.kernels.shared import Result
 
 
 def take(x: Array, index: Any) -> Result:
-    """y = x[index], any index NumPy reads      gx[index] += g, so that an entry read twice gets both gradients"""
-    items = index if isinstance(index, tuple) else (index,)
-    repeats = any(isinstance(i, list) or (hasattr(i, "dtype") and i.dtype.kind in "iu") for i in items)
+    """y = x[index], any index NumPy reads      gx[index] += g, so that an entry read twice gets both gradients
+
+    Numbers and slices are read first and tensors after them, as in PyTorch: `x[0, :, [1, 2]]` is (H, 2) for x of shape
+    (C, H, W), where NumPy, to which 0 is one more tensor, puts the 2 in front.
+    """
+    plain, tensors = parts(index, x.ndim)
+
+    def read(a: Array) -> Array:
+        return a[plain] if tensors is None else a[plain][tensors]
 
     def gx(g: Array) -> Array:
         gx = np.zeros_like(x)
-        if not repeats:
-            gx[index] = g
+        if tensors is None:
+            gx[plain] = g
             return gx
-        places = np.arange(x.size, like=x).reshape(x.shape)[index]  # which number of x each number of y is
+        places = read(np.arange(x.size, like=x).reshape(x.shape))  # which number of x each number of y is
         flat = gx.reshape(-1)
         np.add.at(flat, places.reshape(-1), g.reshape(-1))  # 1-D, the one form in which NumPy does this fast
         return flat.reshape(x.shape)
 
-    return x[index], gx
+    return read(x), gx
+
+
+def parts(index: Any, ndim: int) -> tuple[Any, Any]:
+    """The index as one of numbers, slices and masks, and one of tensors for what that leaves; None where there is no need."""
+    items = [as_item(i) for i in (index if isinstance(index, tuple) else (index,))]
+    if not any(is_tensor(i) and (i.dtype.kind != "b" or any(isinstance(j, int) for j in items)) for i in items):
+        return tuple(items), None  # nothing is read twice
+    rest = [slice(None)] * (ndim - sum(map(width, items)))  # what … stands for: nothing does not part the tensors around it
+    items = [j for i in items for j in (rest if i is ... else [i])]
+    plain = [j for i in items for j in ([slice(None)] * width(i) if is_tensor(i) else [i])]
+    return tuple(plain), tuple(i if is_tensor(i) else slice(None) for i in items if not isinstance(i, int))
+
+
+def as_item(i: Any) -> Any:
+    """One item of an index: a sequence or a truth value as a tensor, a tensor of one integer as a number."""
+    if isinstance(i, (list, tuple, bool)):
+        return np.asarray(i) if np.size(i) else np.zeros(np.shape(i), int)
+    return i.item() if is_tensor(i) and i.ndim == 0 and i.dtype.kind in "iu" else i
+
+
+def is_tensor(i: Any) -> bool:
+    """Whether an item of an index is an array."""
+    return hasattr(i, "dtype")
+
+
+def width(i: Any) -> int:
+    """How many axes an item of an index reads."""
+    return 0 if i is None or i is ... else int(i.ndim) if is_tensor(i) and i.dtype.kind == "b" else 1

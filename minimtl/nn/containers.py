@@ -1,7 +1,7 @@
 """Modules made of modules: in sequence, in a list, in a dictionary."""
 
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
-from typing import Any, overload
+from typing import Any, Self, overload
 
 from minimtl.nn.module import Module
 
@@ -19,29 +19,31 @@ class Container(Module):
         return self
 
     def __len__(self) -> int:
-        return len(list(self.children()))
+        return len(list(self.parts()))
 
     def __iter__(self) -> Iterator[Module]:
-        return self.children()
+        return (part for _, part in self.parts())
 
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, index: slice) -> "Container": ...
-    def __getitem__(self, index: int | slice) -> "Module | Container":
-        parts = list(self)
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> "Module | Self":
         if isinstance(index, slice):
-            part = type(self)()
-            Container.__init__(part, parts[index])
-            return part
-        return parts[index]
+            return self.selected(list(self.parts())[index])
+        return list(self)[index]
 
     def __setitem__(self, index: int, module: Module) -> None:
-        self.add_module(str(range(len(self))[index]), module)
+        name, _ = list(self.parts())[index]
+        self.add_module(name, module)
+
+    def selected(self, parts: list[tuple[str, Module]]) -> Self:
+        """A container of the same kind with these of the parts."""
+        return type(self)(part for _, part in parts)
 
 
 class Sequential(Container):
-    """y = fₙ(… f₂(f₁(x)))"""
+    """y = fₙ(… f₂(f₁(x)))      A slice keeps the names of its parts."""
 
     def __init__(self, *modules: Module | Mapping[str, Module]) -> None:
         if len(modules) == 1 and isinstance(modules[0], Mapping):
@@ -49,6 +51,9 @@ class Sequential(Container):
                 self.add_module(name, module)
         else:
             super().__init__(modules)  # type: ignore[arg-type]
+
+    def selected(self, parts: list[tuple[str, Module]]) -> Self:
+        return type(self)(dict(parts))
 
     def forward(self, x: Any) -> Any:
         """The value of the last module, each fed with the one before."""
@@ -70,7 +75,7 @@ class ModuleDict(Module):
 
     def __getitem__(self, name: str) -> Module:
         try:
-            return dict(self.named_children())[name]
+            return dict(self.parts())[name]
         except KeyError:
             raise KeyError(f"no part {name!r}; there are {list(self.keys())}") from None
 
@@ -88,12 +93,12 @@ class ModuleDict(Module):
 
     def keys(self) -> KeysView[str]:
         """The names."""
-        return dict(self.named_children()).keys()
+        return dict(self.parts()).keys()
 
     def values(self) -> ValuesView[Module]:
         """The modules."""
-        return dict(self.named_children()).values()
+        return dict(self.parts()).values()
 
     def items(self) -> ItemsView[str, Module]:
         """The pairs of name and module."""
-        return dict(self.named_children()).items()
+        return dict(self.parts()).items()

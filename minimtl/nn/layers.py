@@ -224,12 +224,13 @@ class BatchNorm(Module):
         if x.ndim not in self.axes or x.shape[1] != self.num_features:
             raise ValueError(f"{type(self).__name__}: wants {self.num_features} channels on axis 1, x is {x.shape}")
         training = self.training or self.running_mean is None
-        momentum = self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if momentum is None:  # the plain average of all batches so far
-                momentum = 1 / self.num_batches_tracked.item()
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training, momentum or 0.0, self.eps)
+        tracked, momentum = self.num_batches_tracked, self.momentum
+        if momentum is None:  # the plain average of all batches so far
+            momentum = 0.0 if tracked is None else 1 / (tracked.item() + 1)
+        y = F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, training, momentum, self.eps)
+        if self.training and tracked is not None:
+            tracked.add_(1)
+        return y
 
 
 class BatchNorm1d(BatchNorm):
@@ -257,6 +258,8 @@ class LayerNorm(Module):
         bias: bool = True,
     ) -> None:
         self.normalized_shape = check.shape_of("LayerNorm", (normalized_shape,))
+        if min(self.normalized_shape, default=0) < 1:
+            raise ValueError(f"LayerNorm: normalized_shape must hold integers ≥ 1, got {self.normalized_shape}")
         self.eps = eps
         self.weight = Parameter(ones(self.normalized_shape)) if elementwise_affine else None
         self.bias = Parameter(zeros(self.normalized_shape)) if elementwise_affine and bias else None

@@ -1,5 +1,7 @@
 """Losses as modules: options are given once, `forward(input, target)` gives the loss. The formulas stand in `ops.loss`."""
 
+from typing import ClassVar
+
 import minimtl.nn.functional as F
 from minimtl.autograd import Tensor
 from minimtl.nn.module import Module
@@ -9,10 +11,11 @@ class Loss(Module):
     """A loss with a reduction: the mean, the sum, or none."""
 
     shown = ("reduction",)
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
 
     def __init__(self, reduction: str = "mean") -> None:
-        if reduction not in ("mean", "sum", "none", "batchmean"):
-            raise ValueError(f"{type(self).__name__}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+        if reduction not in self.reductions:
+            raise ValueError(f"{type(self).__name__}: reduction must be one of {self.reductions}, got {reduction!r}")
         self.reduction = reduction
 
 
@@ -64,6 +67,8 @@ class SmoothL1Loss(Loss):
 
 class KLDivLoss(Loss):
     """t (ln t − x), x log-probabilities; reduction "batchmean" is the divergence"""
+
+    reductions = ("mean", "sum", "none", "batchmean")
 
     def __init__(self, reduction: str = "mean", log_target: bool = False) -> None:
         super().__init__(reduction)

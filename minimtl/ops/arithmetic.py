@@ -36,8 +36,7 @@ def mul(a: Array, b: Array) -> Result:
 def div(a: Array, b: Array) -> Result:
     """y = a / b      ∂L/∂a = G / b      ∂L/∂b = −G a / b²"""
     a, b = promote(a, b)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return a / b, lambda G: G / b, lambda G: -G * a / (b * b)
+    return a / b, lambda G: G / b, lambda G: -G * a / (b * b)
 
 
 @differentiable(broadcasts=True)
@@ -62,16 +61,13 @@ def pow(a: Array, b: Array) -> Result:
     Where b = 0 the first is 0, and where a = 0 ≤ b the second is 0, their limits.
     """
     a, b = promote(a, b)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        y = a**b
+    y = a**b
 
     def ga(G: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(np.equal(b, 0), 0, G * (b * a ** (b - 1)))
+        return np.where(np.equal(b, 0), 0, G * (b * a ** (b - 1)))
 
     def gb(G: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where((np.equal(a, 0)) & (np.greater_equal(b, 0)), 0, G * (y * np.log(a)))
+        return np.where(np.equal(a, 0) & np.greater_equal(b, 0), 0, G * (y * np.log(a)))
 
     return y, ga, gb
 

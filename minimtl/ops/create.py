@@ -35,7 +35,7 @@ def tensor(data: object, dtype: object = None, device: object = None, requires_g
             return item.array
         return [plain(i) for i in item] if isinstance(item, (list, tuple)) else item
 
-    array = dtypes.from_python(plain(data))
+    array = dtypes.from_python(plain(data), dtype)
     return finished(array.astype(array.dtype.type, copy=False), dtype, requires_grad, device)
 
 
@@ -55,7 +55,7 @@ def full(
 ) -> Tensor:
     """A tensor of one value."""
     shape = new_shape("full", (tuple(size),))
-    return finished(np.full(shape, dtypes.from_python(fill_value)), dtype, requires_grad, device)
+    return finished(np.full(shape, dtypes.from_python(fill_value, dtype)), dtype, requires_grad, device)
 
 
 def zeros(*size: Any, dtype: object = None, device: object = None, requires_grad: bool = False) -> Tensor:

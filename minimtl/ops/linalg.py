@@ -63,7 +63,8 @@ def contract(operands: list[Array], inputs: list[str], output: str, sizes: dict[
 
         def gx(G: Array) -> Array:
             g = np.einsum(f"{','.join([output, *(s for s, _ in others)])}->{shared}", G, *(x for _, x in others), optimize=True)
-            g = np.broadcast_to(g.reshape([sizes[i] if i in shared else 1 for i in own]), [sizes[i] for i in own])
+            found = dict(zip(shared, g.shape, strict=True))  # 1 where all others were repeated along the index
+            g = np.broadcast_to(g.reshape([found.get(i, 1) for i in own]), [sizes[i] for i in own])
             g = unbroadcast(g, tuple(shape))
             if own == inputs[k]:
                 return g
@@ -100,9 +101,10 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
         if len(s) != x.ndim or not (s + "a").isalpha():
             raise ValueError(f"einsum: {equation!r} does not fit an operand of shape {x.shape}")
         for i, n in zip(s, x.shape, strict=True):
-            if 1 not in (n, sizes.get(i, n)) and sizes.get(i, n) != n:
-                raise ValueError(f"einsum: index {i!r} of {equation!r} is {sizes[i]} long in one place, {n} in another")
-            sizes[i] = max(n, sizes.get(i, n))
+            known = x.shape[s.index(i)] if s.count(i) > 1 else sizes.get(i, 1)
+            if known != n and (s.count(i) > 1 or 1 not in (known, n)):
+                raise ValueError(f"einsum: index {i!r} of {equation!r} is {known} long in one place, {n} in another")
+            sizes[i] = n if sizes.get(i, 1) == 1 else sizes[i]
     if not set(output) <= set(sizes) or len(set(output)) != len(output):
         raise ValueError(f"einsum: the output of {equation!r} may name each index of the operands once")
     return contract(list(operands), inputs, output, sizes)

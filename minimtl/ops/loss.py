@@ -74,7 +74,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
     t = exp(target) if log_target else target
     log_t = target if log_target else log(where(target > 0, target, 1.0))  # 0 ln 0 = 0
     losses = t * (log_t - input)
-    return sum(losses) / input.shape[0] if reduction == "batchmean" else reduced("kl_div", losses, reduction)
+    return sum(losses) / (input.shape or (1,))[0] if reduction == "batchmean" else reduced("kl_div", losses, reduction)
 
 
 def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean") -> Tensor:
@@ -90,8 +90,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
 @differentiable
 def bernoulli_cross_entropy(p: Array, y: Array) -> Result:
     """l = −(y ln p + (1 − y) ln (1 − p))      ∂L/∂p = G (p − y) / p(1 − p)      ∂L/∂y = −G (ln p − ln (1 − p))"""
-    with np.errstate(divide="ignore"):
-        log_p, log_q = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
+    log_p, log_q = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
     return (
         -(y * log_p + (1 - y) * log_q),
         lambda G: G * (p - y) / np.maximum(p * (1 - p), 1e-12),
@@ -169,8 +168,8 @@ def cross_entropy(
 
 
 def over(total: Tensor, count: float) -> Tensor:
-    """total / count, NaN where nothing was counted."""
-    return total / count if count else total * float("nan")
+    """total / count, NaN where nothing was counted, with the derivative 0."""
+    return total / count if count else total + float("nan")
 
 
 def logits(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> None:

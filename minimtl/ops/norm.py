@@ -107,5 +107,5 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Gen
         raise ValueError(f"dropout: p must lie in [0, 1], got {p}")
     if not training or p == 0:
         return input
-    mask = to_device(rng_of(generator).random(input.shape, dtype=np.float32) >= p, device_of(input.array))
-    return masked(input, mask, 1 / (1 - p) if p < 1 else 0.0)
+    mask = np.asarray(rng_of(generator).random(input.shape, dtype=np.float32) >= p)
+    return masked(input, to_device(mask, device_of(input.array)), 1 / (1 - p) if p < 1 else 0.0)

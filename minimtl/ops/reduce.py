@@ -36,8 +36,7 @@ def mean(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
     check.floating("mean", x)
     axes = check.axes("mean", x, dim)
     n = math.prod(x.shape[i] for i in axes)
-    with np.errstate(invalid="ignore"):
-        return x.sum(axis=axes, keepdims=keepdim) / n, lambda G: spread(G / n, x, axes)
+    return x.sum(axis=axes, keepdims=keepdim) / n, lambda G: spread(G / n, x, axes)
 
 
 def centred(name: str, x: Array, dim: Dims, correction: int) -> tuple[tuple[int, ...], Array, float]:
@@ -45,8 +44,7 @@ def centred(name: str, x: Array, dim: Dims, correction: int) -> tuple[tuple[int,
     check.floating(name, x)
     axes = check.axes(name, x, dim)
     n = math.prod(x.shape[i] for i in axes)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        d = x - x.sum(axis=axes, keepdims=True) / n
+    d = x - x.sum(axis=axes, keepdims=True) / n
     return axes, d, 1 / (n - correction) if n > correction else math.nan if n < 2 else math.inf
 
 
@@ -54,8 +52,7 @@ def centred(name: str, x: Array, dim: Dims, correction: int) -> tuple[tuple[int,
 def var(x: Array, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Result:
     """y = 1/(n−c) Σ (x − x̄)²      ∂L/∂x = G 2 (x − x̄)/(n−c)      c: correction, 1 for the unbiased estimate"""
     axes, d, scale = centred("var", x, dim, correction)
-    with np.errstate(invalid="ignore"):
-        return (d * d).sum(axis=axes, keepdims=keepdim) * scale, lambda G: spread(G, x, axes) * (2 * scale * d)
+    return (d * d).sum(axis=axes, keepdims=keepdim) * scale, lambda G: spread(G, x, axes) * (2 * scale * d)
 
 
 @differentiable
@@ -65,8 +62,7 @@ def std(x: Array, dim: Dims = None, correction: int = 1, keepdim: bool = False) 
     y = np.sqrt((d * d).sum(axis=axes, keepdims=keepdim) * scale)
 
     def gx(G: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return spread(np.where(y == 0, 0, G / y), x, axes) * (scale * d)
+        return spread(np.where(y == 0, 0, G / y), x, axes) * (scale * d)
 
     return y, gx
 
@@ -194,8 +190,7 @@ def norm(x: Array, p: float = 2.0, dim: Dims = None, keepdim: bool = False) -> R
     elif p == 2:
         y = np.sqrt((x * x).sum(axis=axes, keepdims=True))
     else:
-        with np.errstate(divide="ignore"):
-            y = (size**p).sum(axis=axes, keepdims=True) ** (1 / p)
+        y = (size**p).sum(axis=axes, keepdims=True) ** (1 / p)
 
     def gx(G: Array) -> Array:
         g = G.reshape(y.shape)
@@ -204,8 +199,7 @@ def norm(x: Array, p: float = 2.0, dim: Dims = None, keepdim: bool = False) -> R
         if math.isinf(p):
             best = size == y
             return np.sign(x) * best * (g / best.sum(axis=axes, keepdims=True).astype(x.dtype))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = x / y if p == 2 else np.sign(x) * (size / y) ** (p - 1)
+        ratio = x / y if p == 2 else np.sign(x) * (size / y) ** (p - 1)
         return g * np.where((y == 0) | (size == 0 if p < 1 else False), 0, ratio).astype(x.dtype)
 
     return y if keepdim else y.squeeze(axes), gx

@@ -133,7 +133,7 @@ def split(x: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) 
 
 
 @differentiable
-def getitem(x: Array, index: Any) -> Result:
+def getitem(x: Array, index: object) -> Result:
     """y = x[index], by integers, slices, None, …, integer tensors or a boolean mask: see `kernels.take`."""
     try:
         return kernels.take(x, index)

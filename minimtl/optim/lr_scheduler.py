@@ -5,17 +5,46 @@
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from minimtl.optim.optimizer import Optimizer
+from minimtl.optim.optimizer import Group, Optimizer
 
 
-class LRScheduler:
-    """Sets the rate of every group to `rate(η₀, t)`, at once and after every `step()`."""
+class Schedule:
+    """What changes the rates of an optimiser's groups. Its state is its attributes, all but the optimiser and functions."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
+
+    def groups_with(self, numbers: Sequence[float]) -> Iterable[tuple[Group, float]]:
+        """The optimiser's groups, each with its number."""
+        groups = self.optimizer.param_groups
+        if len(groups) != len(numbers):
+            name = type(self).__name__
+            raise RuntimeError(f"{name}: made for {len(numbers)} groups, the optimiser has {len(groups)}; make a new schedule")
+        return zip(groups, numbers, strict=True)
+
+    def get_last_lr(self) -> list[float]:
+        """The rates now, one per group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the schedule stands. (The rates themselves are in the optimiser's state.)"""
+        return {name: value for name, value in vars(self).items() if name != "optimizer" and not callable(value)}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from there."""
+        if set(state_dict) != set(self.state_dict()):
+            raise ValueError(f"{type(self).__name__}: the state must hold {list(self.state_dict())}, got {list(state_dict)}")
+        vars(self).update(state_dict)
+
+
+class LRScheduler(Schedule):
+    """Sets the rate of every group to `rate(η₀, t)`, at once and after every `step()`."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        super().__init__(optimizer)
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
@@ -28,25 +57,13 @@ class LRScheduler:
 
     def set_rates(self) -> None:
         """Write the rates into the groups."""
-        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
+        for group, base in self.groups_with(self.base_lrs):
             group["lr"] = self.rate(base, self.last_epoch)
 
     def step(self) -> None:
         """One more step is over."""
         self.last_epoch += 1
         self.set_rates()
-
-    def get_last_lr(self) -> list[float]:
-        """The rates now, one per group."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """Where the schedule stands."""
-        return {name: value for name, value in vars(self).items() if name not in ("optimizer", "lr_lambda")}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from there."""
-        vars(self).update(state_dict)
 
 
 class LambdaLR(LRScheduler):
@@ -115,11 +132,12 @@ class LinearLR(LRScheduler):
         return base * (self.start_factor + (self.end_factor - self.start_factor) * min(t / self.total_iters, 1))
 
 
-class ReduceLROnPlateau:
+class ReduceLROnPlateau(Schedule):
     """η ← max(η · factor, min_lr) when the metric has not improved for more than `patience` steps in a row.
 
-    Better means below best · (1 − threshold) in mode "min", above best · (1 + threshold) in mode "max". After a reduction
-    `cooldown` steps are not counted.
+    Better means below best · (1 − threshold) in mode "min", above best · (1 + threshold) in mode "max"; with
+    threshold_mode "abs" below best − threshold, above best + threshold. After a reduction `cooldown` steps are not
+    counted. min_lr is one number, or one per group; a change of at most `eps` is not made.
     """
 
     def __init__(
@@ -129,22 +147,37 @@ class ReduceLROnPlateau:
         factor: float = 0.1,
         patience: int = 10,
         threshold: float = 1e-4,
+        threshold_mode: str = "rel",
         cooldown: int = 0,
-        min_lr: float = 0.0,
+        min_lr: float | Sequence[float] = 0.0,
+        eps: float = 1e-8,
     ) -> None:
-        if mode not in ("min", "max") or not 0 < factor < 1:
-            raise ValueError(f"ReduceLROnPlateau: needs mode 'min' or 'max' and 0 < factor < 1, got {mode!r} and {factor}")
-        self.optimizer = optimizer
-        self.mode, self.factor, self.patience, self.threshold = mode, factor, patience, threshold
-        self.cooldown, self.min_lr = cooldown, min_lr
+        if mode not in ("min", "max") or threshold_mode not in ("rel", "abs") or not 0 < factor < 1:
+            raise ValueError(
+                "ReduceLROnPlateau: needs mode 'min' or 'max', threshold_mode 'rel' or 'abs' and 0 < factor < 1, "
+                f"got {mode!r}, {threshold_mode!r} and {factor}"
+            )
+        groups = len(optimizer.param_groups)
+        self.min_lrs = [min_lr] * groups if isinstance(min_lr, (int, float)) else list(min_lr)
+        if len(self.min_lrs) != groups:
+            raise ValueError(f"ReduceLROnPlateau: min_lr must be a number or {groups}, one per group, got {min_lr}")
+        super().__init__(optimizer)
+        self.mode, self.factor, self.patience = mode, factor, patience
+        self.threshold, self.threshold_mode, self.cooldown, self.eps = threshold, threshold_mode, cooldown, eps
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
+
+    def is_better(self, value: float) -> bool:
+        """Whether the value is better than the best, by more than the threshold."""
+        sign = 1 if self.mode == "max" else -1
+        relative = self.threshold_mode == "rel"
+        mark = self.best * (1 + sign * self.threshold) if relative else self.best + sign * self.threshold
+        return sign * value > sign * mark
 
     def step(self, metrics: float) -> None:
         """One more step is over, with this value of the metric."""
         value = float(metrics)
-        better = value < self.best * (1 - self.threshold) if self.mode == "min" else value > self.best * (1 + self.threshold)
-        if better or math.isinf(self.best):
+        if self.is_better(value):
             self.best, self.num_bad_epochs = value, 0
         else:
             self.num_bad_epochs += 1
@@ -152,10 +185,8 @@ class ReduceLROnPlateau:
             self.cooldown_counter -= 1
             self.num_bad_epochs = 0
         if self.num_bad_epochs > self.patience:
-            for group in self.optimizer.param_groups:
-                group["lr"] = max(group["lr"] * self.factor, self.min_lr)
+            for group, least in self.groups_with(self.min_lrs):
+                lr = max(group["lr"] * self.factor, least)
+                if group["lr"] - lr > self.eps:
+                    group["lr"] = lr
             self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-
-    state_dict = LRScheduler.state_dict
-    load_state_dict = LRScheduler.load_state_dict
-    get_last_lr = LRScheduler.get_last_lr

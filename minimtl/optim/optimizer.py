@@ -24,6 +24,8 @@ class Optimizer:
         self.defaults = defaults
         self.param_groups: list[Group] = []
         self.state: dict[Tensor, dict[str, Any]] = {}
+        if isinstance(params, Tensor):
+            raise TypeError(f"{type(self).__name__}: needs a list of parameters, got a Tensor")
         given = list(params)
         if not given:
             raise ValueError(f"{type(self).__name__}: got no parameters")
@@ -33,6 +35,8 @@ class Optimizer:
     def add_param_group(self, param_group: Group) -> None:
         """Take in more parameters: a dict with "params" and, where they differ from the defaults, options."""
         name = type(self).__name__
+        if not isinstance(param_group, dict) or "params" not in param_group:
+            raise TypeError(f'{name}: a group must be a dict with "params", got {param_group!r}')
         params = param_group["params"]
         params = [params] if isinstance(params, Tensor) else list(params)
         known = {p for group in self.param_groups for p in group["params"]}
@@ -59,11 +63,16 @@ class Optimizer:
     def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
         """Move every parameter that has a gradient; a closure, if given, computes loss and gradients first."""
         loss = None if closure is None else closure()
+        every = [(p, group) for group in self.param_groups for p in group["params"]]
+        moving = [(p, p.grad, group) for p, group in every if p.grad is not None and p.requires_grad]
+        for p, g, _ in moving:
+            if g.shape != p.shape or g.dtype != p.dtype:
+                raise ValueError(
+                    f"{type(self).__name__}: a gradient of {g.dtype} {g.shape} for a parameter of {p.dtype} {p.shape}"
+                )
         with no_grad():
-            for group in self.param_groups:
-                for p in group["params"]:
-                    if p.grad is not None and p.requires_grad:
-                        self.move(p.written(), p.grad.array, self.state.setdefault(p, {}), group)
+            for p, g, group in moving:
+                self.move(p.written(), g.array, self.state.setdefault(p, {}), group)
         return loss
 
     def move(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
@@ -80,13 +89,21 @@ class Optimizer:
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from a saved state; where its groups or shapes do not fit nothing changes."""
-        name, groups = type(self).__name__, state_dict["param_groups"]
+        name = type(self).__name__
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= set(state_dict):
+            raise ValueError(f'{name}: needs a mapping with "state" and "param_groups", got {type(state_dict).__name__}')
+        groups = state_dict["param_groups"]
+        for saved in groups:
+            if set(saved) - {"params", "initial_lr"} != set(self.defaults):
+                raise ValueError(f"{name}: a saved group has the options {sorted(saved)}, needed are {sorted(self.defaults)}")
         sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
             raise ValueError(f"{name}: the saved groups have {sizes} parameters, this optimiser's have {own}")
         params = [p for group in self.param_groups for p in group["params"]]
         state = {}
         for i, saved in state_dict["state"].items():
+            if int(i) not in range(len(params)):
+                raise ValueError(f"{name}: there is saved state of parameter {i}, but there are {len(params)} parameters")
             p = params[int(i)]
             state[p] = {k: tensor_of(v).array.copy() if isinstance(v, Tensor | np.ndarray) else v for k, v in saved.items()}
             for k, v in state[p].items():
@@ -107,8 +124,11 @@ def copied(value: Any) -> Any:
 
 
 def check_option(name: str, option: str, value: Any) -> None:
-    """Rates and decays are not negative, betas lie in [0, 1)."""
-    if option in ("lr", "eps", "weight_decay", "momentum", "alpha") and not value >= 0:
-        raise ValueError(f"{name}: {option} must not be negative, got {value}")
-    if option == "betas" and not all(0 <= b < 1 for b in value):
-        raise ValueError(f"{name}: betas must lie in [0, 1), got {value}")
+    """Rates and decays are numbers that are not negative, betas two numbers in [0, 1)."""
+    number = (int, float, np.number)
+    if option in ("lr", "eps", "weight_decay", "momentum", "alpha") and not (isinstance(value, number) and value >= 0):
+        raise ValueError(f"{name}: {option} must be a number ≥ 0, got {value!r}")
+    if option == "betas":
+        betas = value if isinstance(value, (tuple, list)) else ()
+        if len(betas) != 2 or not all(isinstance(b, number) and 0 <= b < 1 for b in betas):
+            raise ValueError(f"{name}: betas must be two numbers in [0, 1), got {value!r}")

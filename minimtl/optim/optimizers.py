@@ -49,7 +49,7 @@ class SGD(Optimizer):
             g = g + group["weight_decay"] * p
         if mu:
             if "momentum_buffer" not in state:
-                state["momentum_buffer"] = g.copy()
+                state["momentum_buffer"] = np.copy(g)  # an array also where g has become a NumPy scalar
             else:
                 b = state["momentum_buffer"]
                 b *= mu
@@ -144,7 +144,7 @@ class RMSprop(Optimizer):
             a = state.setdefault("grad_avg", np.zeros_like(p))
             a *= alpha
             a += (1 - alpha) * g
-            v = v - a * a
+            v = np.maximum(v - a * a, 0)  # rounding may take a variance below 0
         u = g / (np.sqrt(v) + group["eps"])
         if group["momentum"]:
             b = state.setdefault("momentum_buffer", np.zeros_like(p))
