@@ -15,7 +15,8 @@ from contextlib import ContextDecorator
 from contextvars import ContextVar
 from copy import copy
 from itertools import count
-from typing import Any, ParamSpec, Self, overload
+from types import UnionType
+from typing import Any, ParamSpec, Self, get_args, overload
 
 import numpy as np
 
@@ -244,6 +245,7 @@ def differentiable(function: Any = None, *, broadcasts: bool = False, casts: boo
         return functools.partial(differentiable, broadcasts=broadcasts, casts=casts)
     name = function.__name__.strip("_")
     signature = inspect.signature(function)
+    accepted = [(p.name, _accepted(p.annotation, broadcasts)) for p in signature.parameters.values()]
     quiet = np.errstate(all="ignore")(function)
 
     @functools.wraps(function)
@@ -256,11 +258,14 @@ def differentiable(function: Any = None, *, broadcasts: bool = False, casts: boo
                 raise TypeError(f"{name}: {error}") from None
             bound.apply_defaults()
             args, options = bound.args, bound.kwargs
+        for (parameter, types), a in zip(accepted, args, strict=False):
+            if not isinstance(a, types) and not is_array(a):
+                raise TypeError(f"{name}: {parameter} must be a Tensor, got {type(a).__name__}")
         arrays = [unwrap(a) for a in args]
         try:
             value, *maps = quiet(*arrays, **{key: unwrap(a) for key, a in options.items()})
-        except Exception as error:
-            _explain(name, signature, args, arrays, broadcasts, error)
+        except (ValueError, OverflowError) as error:
+            _explain(name, arrays, broadcasts, error)
             raise
         value, *constants = value if isinstance(value, tuple) else (value,)
         if not is_array(value):
@@ -281,6 +286,14 @@ def differentiable(function: Any = None, *, broadcasts: bool = False, casts: boo
         return (y, *others) if others else y
 
     return operation
+
+
+def _accepted(annotation: Any, broadcasts: bool) -> tuple[type, ...]:
+    """What an argument may be: a Tensor where `Array` is wanted, or a number where that broadcasts; else anything."""
+    kinds = get_args(annotation) if isinstance(annotation, UnionType) else (annotation,)  # `Array | None` is a union
+    if Array not in kinds:
+        return (object,)
+    return (Tensor, *(kind for kind in kinds if kind is not Array), *((int, float, np.generic) if broadcasts else ()))
 
 
 def unwrap(a: Any) -> Any:
@@ -341,22 +354,20 @@ def _checked_dtype(name: str, value: Array, arrays: list[Any], broadcasts: bool)
         with np.errstate(over="ignore"):
             return value.astype(dtypes.float32, copy=False)
     if value.dtype not in floats or (not broadcasts and any(dtype != value.dtype for dtype in floats)):
-        came = ", ".join(map(str, dict.fromkeys(floats)))
+        came = ", ".join(dict.fromkeys(str(a.dtype) for a in inputs if is_array(a)))
         raise TypeError(f"{name}: {came} came in and {value.dtype} comes out; all must be of one dtype")
     return value
 
 
-def _explain(name: str, signature: inspect.Signature, args: Any, arrays: list[Any], broadcasts: bool, error: Exception) -> None:
-    """Say what was wrong with the arguments where that is plain; the operation's own error stands otherwise."""
-    if broadcasts and isinstance(error, (ValueError, TypeError)):
-        shapes = [getattr(a, "shape", ()) for a in arrays]
-        try:
-            np.broadcast_shapes(*shapes)
-        except ValueError:
-            raise ValueError(f"{name}: shapes {' and '.join(map(str, shapes))} do not broadcast") from error
-    for parameter, a in zip(signature.parameters.values(), args, strict=False):
-        if parameter.annotation is Array and not isinstance(a, (Tensor, int, float, np.generic)) and not is_array(a):
-            raise TypeError(f"{name}: {parameter.name} must be a Tensor, got {type(a).__name__}") from error
+def _explain(name: str, arrays: list[Any], broadcasts: bool, error: Exception) -> None:
+    """Say what was wrong with the arguments where NumPy would not name the operation."""
+    if isinstance(error, OverflowError):
+        raise OverflowError(f"{name}: {error}") from None
+    shapes = [getattr(a, "shape", ()) for a in arrays] if broadcasts else []
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(f"{name}: shapes {' and '.join(map(str, shapes))} do not broadcast") from error
 
 
 # The way back

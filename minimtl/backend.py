@@ -5,11 +5,17 @@ kin allocate where their argument lives. What is left for this file is to make a
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-Array = Any  # numpy.ndarray or cupy.ndarray: one interface, no common static type
+if TYPE_CHECKING:
+    Array = Any  # numpy.ndarray or cupy.ndarray: one interface, no common static type
+else:
+
+    class Array:
+        """What a tensor's numbers are in: in the signature of an operation it says that the argument must be a Tensor."""
+
 
 DEVICES = ("cpu", "cuda")
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from minimtl.ops.reduce import Extreme
 
 
-# fmt: off: a method that only hands over is a line of a table
+# A method that only hands over is a line of a table.
+# fmt: off
 
 
 class Casts:
@@ -38,29 +39,14 @@ class Casts:
         dtype = dtypes.to_dtype(target)
         return cast("Tensor", self) if dtype == self.array.dtype else minimtl.ops.cast(self, dtype)
 
-    def type(self, dtype: object) -> Tensor:
-        return self.to(dtypes.to_dtype(dtype))
-
-    def float(self) -> Tensor:
-        return self.to(dtypes.float32)
-
-    def double(self) -> Tensor:
-        return self.to(dtypes.float64)
-
-    def long(self) -> Tensor:
-        return self.to(dtypes.int64)
-
-    def int(self) -> Tensor:
-        return self.to(dtypes.int32)
-
-    def bool(self) -> Tensor:
-        return self.to(dtypes.bool_)
-
-    def cpu(self) -> Tensor:
-        return self.to("cpu")
-
-    def cuda(self) -> Tensor:
-        return self.to("cuda")
+    def type(self, dtype: object) -> Tensor: return self.to(dtypes.to_dtype(dtype))
+    def float(self) -> Tensor: return self.to(dtypes.float32)
+    def double(self) -> Tensor: return self.to(dtypes.float64)
+    def long(self) -> Tensor: return self.to(dtypes.int64)
+    def int(self) -> Tensor: return self.to(dtypes.int32)
+    def bool(self) -> Tensor: return self.to(dtypes.bool_)
+    def cpu(self) -> Tensor: return self.to("cpu")
+    def cuda(self) -> Tensor: return self.to("cuda")
 
 
 class Methods(Casts):
@@ -70,155 +56,61 @@ class Methods(Casts):
 
     # Arithmetic
 
-    def __add__(self, other: Any) -> Tensor:
-        return minimtl.ops.add(self, other)
-
-    def __radd__(self, other: Any) -> Tensor:
-        return minimtl.ops.add(other, self)
-
-    def __sub__(self, other: Any) -> Tensor:
-        return minimtl.ops.sub(self, other)
-
-    def __rsub__(self, other: Any) -> Tensor:
-        return minimtl.ops.sub(other, self)
-
-    def __mul__(self, other: Any) -> Tensor:
-        return minimtl.ops.mul(self, other)
-
-    def __rmul__(self, other: Any) -> Tensor:
-        return minimtl.ops.mul(other, self)
-
-    def __truediv__(self, other: Any) -> Tensor:
-        return minimtl.ops.div(self, other)
-
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return minimtl.ops.div(other, self)
-
-    def __mod__(self, other: Any) -> Tensor:
-        return minimtl.ops.remainder(self, other)
-
-    def __rmod__(self, other: Any) -> Tensor:
-        return minimtl.ops.remainder(other, self)
-
-    def __pow__(self, other: Any) -> Tensor:
-        return minimtl.ops.pow(self, other)
-
-    def __rpow__(self, other: Any) -> Tensor:
-        return minimtl.ops.pow(other, self)
-
-    def __matmul__(self, other: Any) -> Tensor:
-        return minimtl.ops.matmul(self, other)
-
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return minimtl.ops.matmul(other, self)
-
-    def __neg__(self) -> Tensor:
-        return minimtl.ops.neg(self)
-
-    def __abs__(self) -> Tensor:
-        return minimtl.ops.abs(self)
-
-    def __eq__(self, other: object) -> Tensor:
-        return minimtl.ops.eq(self, other)  # type: ignore[override]
-
-    def __ne__(self, other: object) -> Tensor:
-        return minimtl.ops.ne(self, other)  # type: ignore[override]
-
-    def __lt__(self, other: Any) -> Tensor:
-        return minimtl.ops.lt(self, other)
-
-    def __le__(self, other: Any) -> Tensor:
-        return minimtl.ops.le(self, other)
-
-    def __gt__(self, other: Any) -> Tensor:
-        return minimtl.ops.gt(self, other)
-
-    def __ge__(self, other: Any) -> Tensor:
-        return minimtl.ops.ge(self, other)
-
-    def __invert__(self) -> Tensor:
-        return minimtl.ops.logical_not(self)
-
-    def __and__(self, other: Any) -> Tensor:
-        return minimtl.ops.logical_and(self, other)
-
-    def __or__(self, other: Any) -> Tensor:
-        return minimtl.ops.logical_or(self, other)
-
-    def add(self, other: Any) -> Tensor:
-        return minimtl.ops.add(self, other)
-
-    def sub(self, other: Any) -> Tensor:
-        return minimtl.ops.sub(self, other)
-
-    def mul(self, other: Any) -> Tensor:
-        return minimtl.ops.mul(self, other)
-
-    def div(self, other: Any) -> Tensor:
-        return minimtl.ops.div(self, other)
-
-    def remainder(self, other: Any) -> Tensor:
-        return minimtl.ops.remainder(self, other)
-
-    def pow(self, exponent: Any) -> Tensor:
-        return minimtl.ops.pow(self, exponent)
-
-    def neg(self) -> Tensor:
-        return minimtl.ops.neg(self)
-
-    def eq(self, other: Any) -> Tensor:
-        return minimtl.ops.eq(self, other)
-
-    def maximum(self, other: Any) -> Tensor:
-        return minimtl.ops.maximum(self, other)
-
-    def minimum(self, other: Any) -> Tensor:
-        return minimtl.ops.minimum(self, other)
-
-    def where(self, condition: Tensor, other: Any) -> Tensor:
-        return minimtl.ops.where(condition, self, other)
-
-    def clip(self, min: float | None = None, max: float | None = None) -> Tensor:
-        return minimtl.ops.clip(self, min, max)
-
+    def __add__(self, other: Any) -> Tensor: return minimtl.ops.add(self, other)
+    def __radd__(self, other: Any) -> Tensor: return minimtl.ops.add(other, self)
+    def __sub__(self, other: Any) -> Tensor: return minimtl.ops.sub(self, other)
+    def __rsub__(self, other: Any) -> Tensor: return minimtl.ops.sub(other, self)
+    def __mul__(self, other: Any) -> Tensor: return minimtl.ops.mul(self, other)
+    def __rmul__(self, other: Any) -> Tensor: return minimtl.ops.mul(other, self)
+    def __truediv__(self, other: Any) -> Tensor: return minimtl.ops.div(self, other)
+    def __rtruediv__(self, other: Any) -> Tensor: return minimtl.ops.div(other, self)
+    def __mod__(self, other: Any) -> Tensor: return minimtl.ops.remainder(self, other)
+    def __rmod__(self, other: Any) -> Tensor: return minimtl.ops.remainder(other, self)
+    def __pow__(self, other: Any) -> Tensor: return minimtl.ops.pow(self, other)
+    def __rpow__(self, other: Any) -> Tensor: return minimtl.ops.pow(other, self)
+    def __matmul__(self, other: Any) -> Tensor: return minimtl.ops.matmul(self, other)
+    def __rmatmul__(self, other: Any) -> Tensor: return minimtl.ops.matmul(other, self)
+    def __neg__(self) -> Tensor: return minimtl.ops.neg(self)
+    def __abs__(self) -> Tensor: return minimtl.ops.abs(self)
+    def __eq__(self, other: object) -> Tensor: return minimtl.ops.eq(self, other)  # type: ignore[override]
+    def __ne__(self, other: object) -> Tensor: return minimtl.ops.ne(self, other)  # type: ignore[override]
+    def __lt__(self, other: Any) -> Tensor: return minimtl.ops.lt(self, other)
+    def __le__(self, other: Any) -> Tensor: return minimtl.ops.le(self, other)
+    def __gt__(self, other: Any) -> Tensor: return minimtl.ops.gt(self, other)
+    def __ge__(self, other: Any) -> Tensor: return minimtl.ops.ge(self, other)
+    def __invert__(self) -> Tensor: return minimtl.ops.logical_not(self)
+    def __and__(self, other: Any) -> Tensor: return minimtl.ops.logical_and(self, other)
+    def __or__(self, other: Any) -> Tensor: return minimtl.ops.logical_or(self, other)
+    def add(self, other: Any) -> Tensor: return minimtl.ops.add(self, other)
+    def sub(self, other: Any) -> Tensor: return minimtl.ops.sub(self, other)
+    def mul(self, other: Any) -> Tensor: return minimtl.ops.mul(self, other)
+    def div(self, other: Any) -> Tensor: return minimtl.ops.div(self, other)
+    def remainder(self, other: Any) -> Tensor: return minimtl.ops.remainder(self, other)
+    def pow(self, exponent: Any) -> Tensor: return minimtl.ops.pow(self, exponent)
+    def neg(self) -> Tensor: return minimtl.ops.neg(self)
+    def eq(self, other: Any) -> Tensor: return minimtl.ops.eq(self, other)
+    def maximum(self, other: Any) -> Tensor: return minimtl.ops.maximum(self, other)
+    def minimum(self, other: Any) -> Tensor: return minimtl.ops.minimum(self, other)
+    def where(self, condition: Tensor, other: Any) -> Tensor: return minimtl.ops.where(condition, self, other)
+    def clip(self, min: float | None = None, max: float | None = None) -> Tensor: return minimtl.ops.clip(self, min, max)
     clamp = clip
 
     # Functions of each entry
 
-    def exp(self) -> Tensor:
-        return minimtl.ops.exp(self)
-
-    def log(self) -> Tensor:
-        return minimtl.ops.log(self)
-
-    def sqrt(self) -> Tensor:
-        return minimtl.ops.sqrt(self)
-
-    def abs(self) -> Tensor:
-        return minimtl.ops.abs(self)
-
-    def sin(self) -> Tensor:
-        return minimtl.ops.sin(self)
-
-    def cos(self) -> Tensor:
-        return minimtl.ops.cos(self)
-
-    def tanh(self) -> Tensor:
-        return minimtl.ops.tanh(self)
-
-    def sigmoid(self) -> Tensor:
-        return minimtl.ops.sigmoid(self)
-
-    def relu(self) -> Tensor:
-        return minimtl.ops.relu(self)
+    def exp(self) -> Tensor: return minimtl.ops.exp(self)
+    def log(self) -> Tensor: return minimtl.ops.log(self)
+    def sqrt(self) -> Tensor: return minimtl.ops.sqrt(self)
+    def abs(self) -> Tensor: return minimtl.ops.abs(self)
+    def sin(self) -> Tensor: return minimtl.ops.sin(self)
+    def cos(self) -> Tensor: return minimtl.ops.cos(self)
+    def tanh(self) -> Tensor: return minimtl.ops.tanh(self)
+    def sigmoid(self) -> Tensor: return minimtl.ops.sigmoid(self)
+    def relu(self) -> Tensor: return minimtl.ops.relu(self)
 
     # Reductions
 
-    def sum(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return minimtl.ops.sum(self, dim, keepdim)
-
-    def mean(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return minimtl.ops.mean(self, dim, keepdim)
+    def sum(self, dim: Dims = None, keepdim: bool = False) -> Tensor: return minimtl.ops.sum(self, dim, keepdim)
+    def mean(self, dim: Dims = None, keepdim: bool = False) -> Tensor: return minimtl.ops.mean(self, dim, keepdim)
 
     def var(self, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Tensor:
         return minimtl.ops.var(self, dim, correction, keepdim)
@@ -232,45 +124,25 @@ class Methods(Casts):
     def min(self, dim: int | None = None, keepdim: bool = False) -> Tensor | Extreme:
         return minimtl.ops.min(cast("Tensor", self), dim, keepdim)
 
-    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        return minimtl.ops.argmax(self, dim, keepdim)
-
-    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor:
-        return minimtl.ops.argmin(self, dim, keepdim)
-
-    def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return minimtl.ops.any(self, dim, keepdim)
-
-    def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor:
-        return minimtl.ops.all(self, dim, keepdim)
-
-    def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor:
-        return minimtl.ops.logsumexp(self, dim, keepdim)
-
-    def softmax(self, dim: int) -> Tensor:
-        return minimtl.ops.softmax(self, dim)
-
-    def log_softmax(self, dim: int) -> Tensor:
-        return minimtl.ops.log_softmax(self, dim)
+    def argmax(self, dim: int | None = None, keepdim: bool = False) -> Tensor: return minimtl.ops.argmax(self, dim, keepdim)
+    def argmin(self, dim: int | None = None, keepdim: bool = False) -> Tensor: return minimtl.ops.argmin(self, dim, keepdim)
+    def any(self, dim: Dims = None, keepdim: bool = False) -> Tensor: return minimtl.ops.any(self, dim, keepdim)
+    def all(self, dim: Dims = None, keepdim: bool = False) -> Tensor: return minimtl.ops.all(self, dim, keepdim)
+    def logsumexp(self, dim: Dims, keepdim: bool = False) -> Tensor: return minimtl.ops.logsumexp(self, dim, keepdim)
+    def softmax(self, dim: int) -> Tensor: return minimtl.ops.softmax(self, dim)
+    def log_softmax(self, dim: int) -> Tensor: return minimtl.ops.log_softmax(self, dim)
 
     def norm(self, p: float = 2.0, dim: Dims = None, keepdim: bool = False) -> Tensor:
         return minimtl.ops.norm(self, p, dim, keepdim)
 
     # Shapes
 
-    def reshape(self, *shape: Any) -> Tensor:
-        return minimtl.ops.reshape(self, shape)
-
+    def reshape(self, *shape: Any) -> Tensor: return minimtl.ops.reshape(self, shape)
     view = reshape
 
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        return minimtl.ops.flatten(self, start_dim, end_dim)
-
-    def permute(self, *dims: Any) -> Tensor:
-        return minimtl.ops.permute(self, dims)
-
-    def transpose(self, dim0: int, dim1: int) -> Tensor:
-        return minimtl.ops.transpose(self, dim0, dim1)
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor: return minimtl.ops.flatten(self, start_dim, end_dim)
+    def permute(self, *dims: Any) -> Tensor: return minimtl.ops.permute(self, dims)
+    def transpose(self, dim0: int, dim1: int) -> Tensor: return minimtl.ops.transpose(self, dim0, dim1)
 
     @property
     def T(self) -> Tensor:
@@ -284,35 +156,19 @@ class Methods(Casts):
         """The last two axes exchanged."""
         return minimtl.ops.transpose(self, -2, -1)
 
-    def t(self) -> Tensor:
-        return self.T
-
-    def squeeze(self, dim: Dims = None) -> Tensor:
-        return minimtl.ops.squeeze(self, dim)
-
-    def unsqueeze(self, dim: int) -> Tensor:
-        return minimtl.ops.unsqueeze(self, dim)
-
-    def expand(self, *sizes: Any) -> Tensor:
-        return minimtl.ops.expand(self, sizes)
+    def t(self) -> Tensor: return self.T
+    def squeeze(self, dim: Dims = None) -> Tensor: return minimtl.ops.squeeze(self, dim)
+    def unsqueeze(self, dim: int) -> Tensor: return minimtl.ops.unsqueeze(self, dim)
+    def expand(self, *sizes: Any) -> Tensor: return minimtl.ops.expand(self, sizes)
 
     def split(self, split_size: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
         return minimtl.ops.split(cast("Tensor", self), split_size, dim)
 
-    def index_select(self, dim: int, index: Tensor) -> Tensor:
-        return minimtl.ops.index_select(self, dim, index)
-
-    def clone(self) -> Tensor:
-        return minimtl.ops.clone(self)
-
-    def contiguous(self) -> Tensor:
-        return cast("Tensor", self) if self.array.flags.c_contiguous else self.clone()
-
-    def __getitem__(self, index: Any) -> Tensor:
-        return minimtl.ops.getitem(self, index)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (self[i] for i in range(len(self)))
+    def index_select(self, dim: int, index: Tensor) -> Tensor: return minimtl.ops.index_select(self, dim, index)
+    def clone(self) -> Tensor: return minimtl.ops.clone(self)
+    def contiguous(self) -> Tensor: return cast("Tensor", self) if self.array.flags.c_contiguous else self.clone()
+    def __getitem__(self, index: Any) -> Tensor: return minimtl.ops.getitem(self, index)
+    def __iter__(self) -> Iterator[Tensor]: return (self[i] for i in range(len(self)))
 
     def __len__(self) -> int:
         if not self.array.ndim:
@@ -344,25 +200,17 @@ class Methods(Casts):
         """The numbers as nested Python lists."""
         return self.array.tolist()
 
-    def __bool__(self) -> bool:
-        return bool(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
+    def __bool__(self) -> bool: return bool(self.item())
+    def __float__(self) -> float: return float(self.item())
+    def __int__(self) -> int: return int(self.item())
 
     def __index__(self) -> int:
         if self.array.dtype.kind not in "iub":
             raise TypeError(f"index: needs an integer tensor, got {self.array.dtype}")
         return int(self.item())
 
-    def __format__(self, spec: str) -> str:
-        return format(self.item() if spec and self.array.size == 1 else str(self), spec)
-
-    def __contains__(self, value: Any) -> bool:
-        return bool((self.array == value).any())
+    def __format__(self, spec: str) -> str: return format(self.item() if spec and self.array.size == 1 else str(self), spec)
+    def __contains__(self, value: Any) -> bool: return bool((self.array == value).any())
 
     # In place: never recorded, for a graph keeps the arrays that it was made with
 

@@ -193,8 +193,8 @@ def test_gradients_pass_numbers_and_arrays():
     t = mm.ones(2, requires_grad=True)
     (np.float64(2) * t + np.ones(2, "float32") * t / np.array([1, 2])).sum().backward()
     assert t.grad.tolist() == [3, 2.5]
+    a = np.ones(2)
     with pytest.raises(TypeError):
-        a = np.ones(2)
         a += t
 
 

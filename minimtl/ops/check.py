@@ -8,13 +8,30 @@ from minimtl.backend import Array
 Dims = int | Sequence[int] | None
 
 
-def axis(name: str, x: Array, dim: int) -> int:
-    """dim as an axis of x counted from the front."""
-    if not isinstance(dim, int) or isinstance(dim, bool):
+def tensor(name: str, what: str, x: object) -> None:
+    """x is a Tensor, not a list or a number."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: {what} must be a Tensor, got {type(x).__name__}")
+
+
+def is_integer(n: object) -> bool:
+    """Whether n is an integer, and no truth value."""
+    return isinstance(n, int) and not isinstance(n, bool)
+
+
+def number(name: str, what: str, n: object) -> None:
+    """n is a Python number, and no truth value."""
+    if not is_integer(n) and not isinstance(n, float):
+        raise TypeError(f"{name}: {what} must be a number, got {n!r}")
+
+
+def axis(name: str, x: Array, dim: int, new: int = 0) -> int:
+    """dim as an axis of x counted from the front, or of x with new axes."""
+    if not is_integer(dim):
         raise TypeError(f"{name}: dim must be an integer, got {dim!r}")
-    n = max(x.ndim, 1)  # a 0-d tensor may be reduced over dim 0, as in PyTorch
+    n = max(x.ndim + new, 1)  # a 0-d tensor may be reduced over dim 0, as in PyTorch
     if not -n <= dim < n:
-        raise IndexError(f"{name}: dim {dim} is out of range for a tensor of {x.ndim} axes")
+        raise IndexError(f"{name}: dim {dim} is out of range for {'a result' if new else 'a tensor'} of {x.ndim + new} axes")
     return dim % n
 
 

@@ -160,7 +160,8 @@ def avg_pool2d(
     count_include_pad: bool = True,
 ) -> Result:
     """The mean of each window: see `kernels.avg_pool2d`."""
-    return kernels.avg_pool2d(input, *windows("avg_pool2d", input, kernel_size, stride, padding), count_include_pad)
+    kernel, step, frame = windows("avg_pool2d", input, kernel_size, stride, padding)
+    return kernels.avg_pool2d(input, kernel, step, frame, count_include_pad)
 
 
 @differentiable
