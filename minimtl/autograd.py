@@ -1,20 +1,15 @@
-"""The Tensor, the graph that its operations record, and the way back through it.
+"""The Tensor, and the recipe by which operations on arrays become operations on Tensors.
 
-A Tensor is an array, and, where gradients are wanted, the Node that made it. A Node holds, for each argument that needs a
-gradient, the map from the gradient of its value to the gradient of that argument: the vector-Jacobian product. `backward`
-calls the maps from the last Node made to the first and adds up what arrives.
-
-Nodes refer only to older Nodes and to leaves, never to the Tensors that they made, so there is no cycle: a graph that is
-dropped is freed at once.
+A Tensor is an array, and, where gradients are wanted, the Node of the graph that made it. `differentiable` makes an operation
+of a function that returns its value and its vector-Jacobian products; `backward` and `grad` walk the graph back.
 """
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from copy import copy
-from itertools import count
 from types import UnionType
 from typing import Any, ParamSpec, Self, get_args, overload
 
@@ -22,21 +17,12 @@ import numpy as np
 
 from minimtl import dtypes
 from minimtl.backend import Array, device_of, is_array, owner, to_numpy
+from minimtl.graph import Edge, Map, Node, Version, add, pull_back
+from minimtl.kernels.shared import unbroadcast
 from minimtl.methods import Methods
 
 P = ParamSpec("P")
-Map = Callable[[Array], Array]
 recording: ContextVar[bool] = ContextVar("recording", default=True)
-
-
-class Version:
-    """How often the memory of a Tensor was written to in place; shared by all Tensors that show this memory."""
-
-    __slots__ = ("count", "owner")
-
-    def __init__(self, array: Array) -> None:
-        self.count = 0
-        self.owner = id(owner(array))
 
 
 class Tensor(Methods):
@@ -132,7 +118,7 @@ class Tensor(Methods):
         """
         if not self.requires_grad:
             raise RuntimeError("backward: this tensor depends on nothing that requires a gradient")
-        found = _run("backward", [self], [gradient], None, retain_graph)
+        found = pull_back("backward", _seeds("backward", [self], [gradient]), None, retain_graph)
         taken = set() if gradient is None else {id(owner(gradient.array))}
         leaves = {leaf: _exclusive(g, taken) for leaf, g in found.items() if isinstance(leaf, Tensor)}
         sums = {leaf: g if leaf.grad is None else leaf.grad.array + g for leaf, g in leaves.items()}
@@ -166,53 +152,6 @@ class Tensor(Methods):
         extras += [] if self.device == "cpu" else [f"device='{self.device}'"]
         extras += [f"grad_fn=<{self._node.name}>"] if self._node else ["requires_grad=True"] * self.requires_grad
         return f"tensor({', '.join([text, *extras])})"
-
-
-class Node:
-    """A recorded operation: edges to what it was computed from, each with the map that carries the gradient there."""
-
-    __slots__ = ("dtype", "edges", "guards", "name", "number", "shape")
-    made = count()
-
-    def __init__(self, name: str, value: Tensor, edges: "list[Edge]", versions: Iterable[Version]) -> None:
-        self.name = name
-        self.number = next(Node.made)  # a node is made after all that it depends on: a topological order for free
-        self.shape, self.dtype = value.array.shape, value.array.dtype
-        self.edges: list[Edge] | None = edges
-        self.guards = [(version, version.count) for version in versions]
-
-    def check(self) -> None:
-        """Refuse to run where an array that a map needs was written to after the map was made."""
-        changed = {version.owner for version, seen in self.guards if version.count != seen}
-        if changed:
-            for _, carry, _, _ in self.edges or ():
-                if any(id(owner(array)) in changed for array in captured(carry)):
-                    raise RuntimeError(
-                        f"backward: a tensor that {self.name} needs for its gradient was modified in place afterwards"
-                    )
-
-    def __repr__(self) -> str:
-        return f"<{self.name} {self.shape}>"
-
-
-Edge = tuple[Node | Tensor, Map, tuple[int, ...], np.dtype[Any]]  # where the gradient goes, by which map, in which form
-
-
-def captured(function: Any) -> Iterator[Array]:
-    """The arrays that a map keeps alive: in its closure, its defaults, and those of the functions in them."""
-    stack, seen = [function], set()
-    while stack:
-        item = stack.pop()
-        if is_array(item):
-            yield item
-        elif isinstance(item, (tuple, list)):
-            stack.extend(item)
-        elif isinstance(item, functools.partial):
-            stack.extend([item.func, *item.args, *item.keywords.values()])
-        elif callable(item) and id(item) not in seen:
-            seen.add(id(item))
-            stack.extend(cell.cell_contents for cell in getattr(item, "__closure__", None) or ())
-            stack.extend([*(getattr(item, "__defaults__", None) or ()), getattr(item, "__self__", None)])
 
 
 # The recipe
@@ -282,7 +221,7 @@ def differentiable(function: Any = None, *, broadcasts: bool = False, casts: boo
             if edges:
                 nested = [t for a in inputs if isinstance(a, (tuple, list)) for t in a if isinstance(t, Tensor)]
                 y.requires_grad = True
-                y._node = Node(name, y, edges, [t._version for t in (y, *others, *tensors, *nested)])
+                y._node = Node(name, value, edges, [t._version for t in (y, *others, *tensors, *nested)])
         return (y, *others) if others else y
 
     return operation
@@ -334,16 +273,6 @@ def _fitted(carry: Map, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Map:
     return fitted
 
 
-def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
-    """The adjoint of broadcasting from `shape`: the sum over every axis along which numbers were repeated."""
-    if g.shape == shape:
-        return g
-    new = g.ndim - len(shape)
-    axes = tuple(i for i, n in enumerate(g.shape) if i < new or (shape[i - new] == 1 and n != 1))
-    g = g.sum(axis=axes, keepdims=True)
-    return g.reshape(g.shape[max(new, 0) :])
-
-
 def _checked_dtype(name: str, value: Array, arrays: list[Any], broadcasts: bool) -> Array:
     """The value in the dtype it must have: that of the floating-point arguments, or float32 made of integers."""
     if value.dtype.kind != "f":
@@ -373,47 +302,12 @@ def _explain(name: str, arrays: list[Any], broadcasts: bool, error: Exception) -
 # The way back
 
 
-@np.errstate(all="ignore")
-def _run(
-    name: str,
-    outputs: Sequence[Tensor],
-    cotangents: Sequence[Tensor | None],
-    inputs: Sequence[Tensor] | None,
-    retain_graph: bool,
-) -> dict[Node | Tensor, Array]:
-    """The gradients of Σ cotangentᵀ output with respect to the inputs, or to all leaves, keyed by node or leaf."""
-    grads: dict[Node | Tensor, Array] = {}
-    for y, cotangent in zip(outputs, cotangents, strict=True):
-        _add(grads, y._node or y, _seed(name, y, cotangent))
-    order = _reachable(name, grads)
-    wanted = None if inputs is None else {t._node or t for t in inputs}
-    leading = None
-    if wanted is not None:
-        leading = set(wanted)
-        for node in reversed(order):
-            if any(target in leading for target, *_ in node.edges or ()):
-                leading.add(node)
-        order = [node for node in order if any(target in leading for target, *_ in node.edges or ())]
-    for node in order:
-        node.check()
-    for node in order:
-        g = grads[node] if wanted is not None and node in wanted else grads.pop(node)
-        for target, carry, shape, dtype in node.edges or ():
-            if leading is None or target in leading:
-                g_target = carry(g)
-                if getattr(g_target, "shape", None) != shape or g_target.dtype != dtype:
-                    is_number = is_array(g_target) or isinstance(g_target, np.generic)
-                    came = f"{g_target.dtype} {g_target.shape}" if is_number else type(g_target).__name__
-                    raise RuntimeError(f"backward: {node.name} gives a gradient of {came} for an argument of {dtype} {shape}")
-                _add(grads, target, g_target)
-        if not retain_graph:
-            node.edges = None
-    return grads
-
-
-def _add(grads: dict[Node | Tensor, Array], target: Node | Tensor, g: Array) -> None:
-    """Add g to what has arrived at the target; a new array, for g may be shared."""
-    grads[target] = grads[target] + g if target in grads else g
+def _seeds(name: str, ys: Sequence[Tensor], vs: Sequence[Tensor | None]) -> dict[Node | Tensor, Array]:
+    """The gradients that start at the outputs, added up where two outputs are one."""
+    seeds: dict[Node | Tensor, Array] = {}
+    for y, v in zip(ys, vs, strict=True):
+        add(seeds, y._node or y, _seed(name, y, v))
+    return seeds
 
 
 def _seed(name: str, y: Tensor, cotangent: Tensor | None) -> Array:
@@ -426,24 +320,6 @@ def _seed(name: str, y: Tensor, cotangent: Tensor | None) -> Array:
         came = f"{cotangent.dtype} {cotangent.shape}" if isinstance(cotangent, Tensor) else type(cotangent).__name__
         raise ValueError(f"{name}: the gradient must be a Tensor of {y.dtype} {y.shape}, got {came}")
     return cotangent.array.view()  # an object of its own, for `once` compares identities and the caller may write to it
-
-
-def _reachable(name: str, start: Iterable[Node | Tensor]) -> list[Node]:
-    """All nodes that the start depends on, the last made first."""
-    stack = [node for node in start if isinstance(node, Node)]
-    seen = set(stack)
-    while stack:
-        edges = stack.pop().edges
-        if edges is None:
-            raise RuntimeError(
-                f"{name}: this graph has been used and released. Add the losses and call backward() once, "
-                "or pass retain_graph=True to every call but the last"
-            )
-        for target, *_ in edges:
-            if isinstance(target, Node) and target not in seen:
-                seen.add(target)
-                stack.append(target)
-    return sorted(seen, key=lambda node: node.number, reverse=True)
 
 
 def _exclusive(g: Array, taken: set[int]) -> Array:
@@ -476,7 +352,7 @@ def grad(
         for i, t in enumerate(tensors):
             if not t.requires_grad:
                 raise RuntimeError(f"grad: {kind} {i} does not require a gradient")
-    found = _run("grad", ys, vs, xs, retain_graph)
+    found = pull_back("grad", _seeds("grad", ys, vs), {x._node or x for x in xs}, retain_graph)
     unused = [i for i, x in enumerate(xs) if (x._node or x) not in found]
     if unused and not allow_unused:
         raise RuntimeError(f"grad: the outputs do not depend on input {unused[0]}; allow_unused=True gives None there")

@@ -24,3 +24,13 @@ def once(f: Callable[[Array], T]) -> Callable[[Array], T]:
         return last[0][1]
 
     return remembering
+
+
+def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+    """The adjoint of broadcasting from `shape`: the sum over every axis along which numbers were repeated."""
+    if g.shape == shape:
+        return g
+    new = g.ndim - len(shape)
+    axes = tuple(i for i, n in enumerate(g.shape) if i < new or (shape[i - new] == 1 and n != 1))
+    g = g.sum(axis=axes, keepdims=True)
+    return g.reshape(g.shape[max(new, 0) :])

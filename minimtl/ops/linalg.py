@@ -5,9 +5,10 @@ from string import ascii_letters
 import numpy as np
 
 from minimtl import kernels
-from minimtl.autograd import Tensor, differentiable, unbroadcast
+from minimtl.autograd import Tensor, differentiable
 from minimtl.backend import Array
-from minimtl.kernels.shared import Map, Result
+from minimtl.kernels.shared import Map, Result, unbroadcast
+from minimtl.ops import check
 
 
 @differentiable
@@ -18,6 +19,7 @@ def matmul(A: Array, B: Array) -> Result:
     """
     if A.ndim == 0 or B.ndim == 0 or A.shape[-1] != B.shape[-2 if B.ndim > 1 else -1]:
         raise ValueError(f"matmul: shapes {A.shape} and {B.shape} do not multiply: (…, n, m) @ (…, m, p) is needed")
+    check.one_dtype("matmul", A, B)
     try:
         np.broadcast_shapes(A.shape[:-2], B.shape[:-2])
     except ValueError as error:
@@ -39,15 +41,16 @@ def matmul(A: Array, B: Array) -> Result:
 @differentiable
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Result:
     """y = x wᵀ + b      (…, I), (O, I), (O) → (…, O): see `kernels.linear`."""
-    if weight.ndim != 2 or input.ndim == 0 or input.shape[-1] != weight.shape[1]:
-        raise ValueError(f"linear: weight {weight.shape} wants (…, {weight.shape[-1]}), input is {input.shape}")
+    if weight.ndim != 2 or input.shape[-1:] != weight.shape[1:]:
+        raise ValueError(f"linear: weight must be (O, I) and input (…, I), got {weight.shape} and {input.shape}")
+    check.one_dtype("linear", input, weight, bias)
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"linear: bias must have shape {weight.shape[:1]}, got {bias.shape}")
     return kernels.linear(input, weight, bias)
 
 
 @differentiable
-def contract(operands: list[Array], inputs: list[str], output: str, sizes: dict[str, int]) -> Result:
+def _einsum(operands: list[Array], inputs: list[str], output: str, sizes: dict[str, int]) -> Result:
     """einsum with every subscript written out; the gradient of an operand is an einsum of G and the other operands.
 
     An index of an operand that stands nowhere else was summed alone: its gradient is repeated along it. An index that
@@ -84,6 +87,11 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     `...` stands for leading axes, which broadcast. Without `->` the output has the indices that occur once, in the order of
     the alphabet.
     """
+    if not isinstance(equation, str):
+        raise TypeError(f"einsum: equation must be a string, got {type(equation).__name__}")
+    for i, x in enumerate(operands):
+        check.tensor("einsum", f"operand {i}", x)
+    check.one_dtype("einsum", *operands)
     left, arrow, output = equation.replace(" ", "").partition("->")
     inputs = left.split(",")
     if len(inputs) != len(operands):
@@ -107,4 +115,4 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
             sizes[i] = n if sizes.get(i, 1) == 1 else sizes[i]
     if not set(output) <= set(sizes) or len(set(output)) != len(output):
         raise ValueError(f"einsum: the output of {equation!r} may name each index of the operands once")
-    return contract(list(operands), inputs, output, sizes)
+    return _einsum(list(operands), inputs, output, sizes)
