@@ -14,8 +14,8 @@ from minimtl.dtypes import bool_ as bool
 from minimtl.dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from minimtl.io import load, save
 from minimtl.ops.arithmetic import (
-    add, clip, div, eq, ge, gt, le, logical_and, logical_not, logical_or, lt, maximum, minimum, mul, ne, neg, pow,
-    remainder, sub, where,
+    add, bitwise_and, bitwise_not, bitwise_or, clip, div, eq, ge, gt, le, logical_and, logical_not, logical_or, lt, maximum,
+    minimum, mul, ne, neg, pow, remainder, sub, where,
 )  # fmt: skip
 from minimtl.ops.arithmetic import clip as clamp
 from minimtl.ops.create import (

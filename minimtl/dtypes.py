@@ -14,6 +14,7 @@ float16, float32, float64 = np.dtype("float16"), np.dtype("float32"), np.dtype("
 int8, int16, int32, int64 = np.dtype("int8"), np.dtype("int16"), np.dtype("int32"), np.dtype("int64")
 uint8, bool_ = np.dtype("uint8"), np.dtype("bool")
 DTYPES = (float32, float64, float16, int64, int32, int16, int8, uint8, bool_)
+NAMES = {str(dtype): dtype for dtype in DTYPES}
 
 CATEGORY = {"b": 0, "u": 1, "i": 1, "f": 2}  # NumPy's kinds, in the order in which they prevail
 
@@ -29,23 +30,17 @@ def to_dtype(dtype: object) -> np.dtype[Any]:
         return float32
     if dtype is int:
         return int64
-    try:
-        found = np.dtype(dtype)  # type: ignore[call-overload]
-    except TypeError as error:
-        raise TypeError(f"dtype: {dtype!r} is none of {', '.join(map(str, DTYPES))}") from error
-    if found not in DTYPES:
-        raise TypeError(f"dtype: {found} is none of {', '.join(map(str, DTYPES))}")
-    return np.dtype(found.type)  # NumPy's own object for it, in this machine's byte order
+    found = NAMES.get(dtype) if isinstance(dtype, str) else dtype
+    if isinstance(found, (type, np.dtype)) and np.dtype(found).newbyteorder("=") in DTYPES:
+        return np.dtype(np.dtype(found).type)  # NumPy's own object for it, in this machine's byte order
+    raise TypeError(f"dtype: {dtype!r} is none of {', '.join(NAMES)}")
 
 
-def common_dtype(a: Array, b: Array) -> np.dtype[Any]:
-    """The dtype in which arrays a and b meet: the higher category prevails; within one, the array with axes over the 0-d."""
-    rank_a, rank_b = CATEGORY[a.dtype.kind], CATEGORY[b.dtype.kind]
-    if rank_a != rank_b:
-        return a.dtype if rank_a > rank_b else b.dtype
-    if (a.ndim == 0) != (b.ndim == 0):
-        return a.dtype if a.ndim else b.dtype
-    return np.promote_types(a.dtype, b.dtype)
+def common_dtype(*arrays: Array) -> np.dtype[Any]:
+    """The dtype in which arrays meet: the highest category prevails; within it, arrays with axes over the 0-d."""
+    highest = max(CATEGORY[x.dtype.kind] for x in arrays)
+    prevailing = [x for x in arrays if CATEGORY[x.dtype.kind] == highest]
+    return np.result_type(*[x.dtype for x in prevailing if x.ndim] or [x.dtype for x in prevailing])
 
 
 def promote(a: Array, b: Array) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import minimtl
-from minimtl import dtypes
+from minimtl import dtypes, kernels
 from minimtl.backend import Array
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ class Methods(Casts):
     def __le__(self, other: Any) -> Tensor: return minimtl.ops.le(self, other)
     def __gt__(self, other: Any) -> Tensor: return minimtl.ops.gt(self, other)
     def __ge__(self, other: Any) -> Tensor: return minimtl.ops.ge(self, other)
-    def __invert__(self) -> Tensor: return minimtl.ops.logical_not(self)
-    def __and__(self, other: Any) -> Tensor: return minimtl.ops.logical_and(self, other)
-    def __or__(self, other: Any) -> Tensor: return minimtl.ops.logical_or(self, other)
+    def __invert__(self) -> Tensor: return minimtl.ops.bitwise_not(self)
+    def __and__(self, other: Any) -> Tensor: return minimtl.ops.bitwise_and(self, other)
+    def __or__(self, other: Any) -> Tensor: return minimtl.ops.bitwise_or(self, other)
     def add(self, other: Any) -> Tensor: return minimtl.ops.add(self, other)
     def sub(self, other: Any) -> Tensor: return minimtl.ops.sub(self, other)
     def mul(self, other: Any) -> Tensor: return minimtl.ops.mul(self, other)
@@ -267,7 +267,7 @@ class Methods(Casts):
         if value.requires_grad and minimtl.autograd.recording.get():
             raise RuntimeError("in-place: the new numbers require a gradient, which writing would lose; detach() them")
         try:
-            self.written()[minimtl.autograd.unwrap(index)] = value.array
+            kernels.put(self.written(), minimtl.autograd.unwrap(index), value.array)
         except (IndexError, ValueError) as error:
             raise type(error)(f"index: {error} (tensor of shape {self.array.shape})") from error
 

@@ -14,6 +14,8 @@ class Generator:
 
     def manual_seed(self, seed: int) -> "Generator":
         """Start over from the seed (an integer ≥ 0)."""
+        if not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise ValueError(f"manual_seed: the seed must be an integer ≥ 0, got {seed!r}")
         self.rng = np.random.default_rng(seed)
         return self
 

@@ -320,12 +320,12 @@ def framed(d):
 # Indices
 
 
-def indexed(d, shape, item):
-    """item(n) for some of the first axes, and, behind …, for some of the last; None anywhere."""
+def indexed(d, shape, item, idle=True):
+    """item(n) for some of the first axes, and, behind …, for some of the last; None anywhere. Idle … stands for no axis."""
     front = d.integer(0, len(shape))
     back = d.integer(0, len(shape) - front) if d.of(False, True) else None
     index = [item(n) for n in shape[:front]]
-    if back is not None:
+    if back is not None and (idle or front + back < len(shape)):
         index += [..., *map(item, shape[len(shape) - back :])]
     if d.of(False, False, True):
         index.insert(d.integer(0, len(index)), None)
@@ -355,7 +355,7 @@ def tensor_index(d, integers=False):
         others = (d.integer(-n, n - 1),) * 2 if integers else ()
         return d.of(numbers, numbers, numbers.tolist() if numbers.ndim == 1 else numbers, slice(0, 2), *others)
 
-    return indexed(d, d.shape(1, 4, 1), item)
+    return indexed(d, d.shape(1, 4, 1), item, idle=integers)  # an idle … parts NumPy's tensors, not PyTorch's
 
 
 def mixed_index(d):

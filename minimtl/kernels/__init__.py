@@ -5,7 +5,7 @@ They check nothing (the operations above do) and know neither Tensors nor graphs
 
 from minimtl.kernels.activation import GELU, erf, sigmoid
 from minimtl.kernels.conv import conv2d, conv_transpose2d
-from minimtl.kernels.index import take
+from minimtl.kernels.index import put, take
 from minimtl.kernels.linear import linear
 
 from minimtl.kernels.norm import batch_norm, batch_norm_eval, group_norm, layer_norm

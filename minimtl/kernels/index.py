@@ -1,4 +1,4 @@
-"""Reading at indices, and its adjoint, adding at indices."""
+"""Reading at indices, its adjoint, adding at indices, and writing."""
 
 from typing import Any
 
@@ -30,6 +30,15 @@ def take(x: Array, index: Any) -> Result:
         return flat.reshape(x.shape)
 
     return read(x), gx
+
+
+def put(x: Array, index: Any, value: Array) -> None:
+    """x[index] ← value, broadcast, with the index read as by `take`."""
+    plain, tensors = parts(index, x.ndim)
+    if tensors is None:
+        x[plain] = value
+    else:
+        x[plain][tensors] = value
 
 
 def parts(index: Any, ndim: int) -> tuple[Any, Any]:

@@ -6,6 +6,9 @@
 from minimtl.ops import check
 from minimtl.ops.arithmetic import (
     add,
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
     clip,
     div,
     eq,

@@ -9,6 +9,7 @@ from minimtl.autograd import differentiable
 from minimtl.backend import Array
 from minimtl.dtypes import promote
 from minimtl.kernels.shared import Result
+from minimtl.ops import check
 
 
 @differentiable(broadcasts=True)
@@ -21,6 +22,7 @@ def add(a: Array, b: Array) -> Result:
 @differentiable(broadcasts=True)
 def sub(a: Array, b: Array) -> Result:
     """y = a − b      ∂L/∂a = G      ∂L/∂b = −G"""
+    check.numbers("sub", a, b)
     a, b = promote(a, b)
     return a - b, lambda G: G, lambda G: -G
 
@@ -42,15 +44,17 @@ def div(a: Array, b: Array) -> Result:
 @differentiable(broadcasts=True)
 def remainder(a: Array, b: Array) -> Result:
     """y = a − b ⌊a/b⌋, with the sign of b      ∂L/∂a = G      ∂L/∂b = −G ⌊a/b⌋"""
+    check.numbers("remainder", a, b)
     a, b = promote(a, b)
-    if np.asarray(b).dtype.kind in "iu" and not np.all(b):
+    if np.result_type(a, b).kind in "iu" and not np.all(b):
         raise ZeroDivisionError("remainder: integer division by zero")
-    return a % b, lambda G: G, lambda G: -G * np.floor(a / b)
+    return a % b, lambda G: G, lambda G: -G * (a // b)
 
 
 @differentiable
 def neg(x: Array) -> Result:
     """y = −x      ∂L/∂x = −G"""
+    check.numbers("neg", x)
     return -x, lambda G: -G
 
 
@@ -60,7 +64,10 @@ def pow(a: Array, b: Array) -> Result:
 
     Where b = 0 the first is 0, and where a = 0 ≤ b the second is 0, their limits.
     """
+    check.numbers("pow", a, b)
     a, b = promote(a, b)
+    if np.result_type(a, b).kind in "iu" and np.any(np.less(b, 0)):
+        raise ValueError(f"pow: integers have no negative powers, got {np.min(b)}; make the base floating-point")
     y = a**b
 
     def ga(G: Array) -> Array:
@@ -105,6 +112,8 @@ def clip(x: Array, min: float | None = None, max: float | None = None) -> Result
     """y = min(max(x, min), max)      ∂L/∂x = G [min ≤ x ≤ max]"""
     if min is None and max is None:
         raise ValueError("clip: needs min, max or both")
+    for what, bound in (("min", min), ("max", max)):
+        check.number("clip", what, 0 if bound is None else bound)
     low = -np.inf if min is None else min
     high = np.inf if max is None else max
     if x.dtype.kind in "iu" and isinstance(low + high, float):  # integers stay integers between integer bounds
@@ -171,3 +180,26 @@ def logical_and(a: Array, b: Array) -> Result:
 def logical_or(a: Array, b: Array) -> Result:
     """[a or b]"""
     return (np.logical_or(a, b),)
+
+
+@differentiable
+def bitwise_not(x: Array) -> Result:
+    """Every bit of an integer turned over; of a truth value, [not x]"""
+    check.bits("bitwise_not", x)
+    return (~x,)
+
+
+@differentiable(broadcasts=True)
+def bitwise_and(a: Array, b: Array) -> Result:
+    """The bits that a and b have in common; of truth values, [a and b]"""
+    check.bits("bitwise_and", a, b)
+    a, b = promote(a, b)
+    return (a & b,)
+
+
+@differentiable(broadcasts=True)
+def bitwise_or(a: Array, b: Array) -> Result:
+    """The bits that a or b has; of truth values, [a or b]"""
+    check.bits("bitwise_or", a, b)
+    a, b = promote(a, b)
+    return (a | b,)

@@ -6,6 +6,7 @@ from minimtl import kernels
 from minimtl.autograd import differentiable
 from minimtl.backend import Array
 from minimtl.kernels.shared import Result
+from minimtl.ops import check
 
 
 @differentiable
@@ -70,6 +71,7 @@ def relu(x: Array) -> Result:
 @differentiable
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Result:
     """y = x where x > 0, else s x      ∂L/∂x = G where x > 0, else s G      s: negative_slope"""
+    check.number("leaky_relu", "negative_slope", negative_slope)
     return np.where(x > 0, x, negative_slope * x), lambda G: np.where(x > 0, G, negative_slope * G)
 
 
@@ -84,6 +86,8 @@ def gelu(x: Array, approximate: str = "none") -> Result:
 @differentiable
 def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Result:
     """y = ln(1 + e^{βx}) / β      ∂L/∂x = G σ(βx)      where βx > threshold, y = x as in PyTorch"""
+    check.number("softplus", "beta", beta)
+    check.number("softplus", "threshold", threshold)
     linear = x * beta > threshold
     y = np.where(linear, x, np.logaddexp(0, x * beta) / beta)
     return y, lambda G: np.where(linear, G, G * kernels.sigmoid(beta * x))

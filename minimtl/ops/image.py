@@ -1,27 +1,29 @@
 """Operations on images (N, C, H, W): convolution, pooling, upsampling. They check their arguments; the kernels compute."""
 
+import math
 from collections.abc import Sequence
 
 from minimtl import kernels
 from minimtl.autograd import Tensor, differentiable
 from minimtl.backend import Array
 from minimtl.kernels.shared import Result
+from minimtl.ops import check
 
 Pair = int | Sequence[int]
 
 
 def pair(name: str, what: str, value: Pair, least: int) -> tuple[int, int]:
     """value as (vertical, horizontal), both integers ≥ least."""
-    both = (value, value) if isinstance(value, int) else tuple(value)
-    if len(both) != 2 or any(not isinstance(n, int) or isinstance(n, bool) or n < least for n in both):
+    both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2 or not all(check.is_integer(n) and n >= least for n in both):
         raise ValueError(f"{name}: {what} must be one integer or two, each ≥ {least}, got {value!r}")
     return both
 
 
 def images(name: str, x: Array) -> None:
     """x is a batch of images."""
-    if getattr(x, "ndim", None) != 4:
-        raise ValueError(f"{name}: input must be images (N, C, H, W), got {getattr(x, 'shape', x)}")
+    if x.ndim != 4:
+        raise ValueError(f"{name}: input must be images (N, C, H, W), got {x.shape}")
 
 
 def fits(name: str, x: Array, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> None:
@@ -46,6 +48,7 @@ def conv2d(
     (N, C, H, W), (F, C/groups, KH, KW), (F) → (N, F, OH, OW).  padding "valid" is 0, "same" keeps the size at stride 1.
     """
     images("conv2d", input)
+    check.one_dtype("conv2d", input, weight, bias)
     if weight.ndim != 4:
         raise ValueError(f"conv2d: weight must be (F, C/groups, KH, KW), got {weight.shape}")
     (F, C, KH, KW), step, spread = (
@@ -81,7 +84,7 @@ def named_padding(padding: str, reach: tuple[int, int], stride: tuple[int, int])
 
 def divides(name: str, groups: int, C: int, F: int) -> None:
     """groups divides the channels on both sides."""
-    if not isinstance(groups, int) or groups < 1 or C % groups or F % groups:
+    if not check.is_integer(groups) or groups < 1 or C % groups or F % groups:
         raise ValueError(f"{name}: groups must divide {C} input and {F} output channels, got {groups!r}")
 
 
@@ -108,6 +111,9 @@ def conv_transpose2d(
     """
     name = "conv_transpose2d"
     images(name, input)
+    check.one_dtype(name, input, weight, bias)
+    if 0 in input.shape[2:]:
+        raise ValueError(f"{name}: images of size {input.shape[2:]} have no pixels")
     if weight.ndim != 4 or 0 in weight.shape[2:]:
         raise ValueError(f"{name}: weight must be (C, F/groups, KH, KW) with a kernel that is not empty, got {weight.shape}")
     step, frame, spread = (
@@ -115,7 +121,7 @@ def conv_transpose2d(
         pair(name, "padding", padding, 0),
         pair(name, "dilation", dilation, 1),
     )
-    extra, F = pair(name, "output_padding", output_padding, 0), weight.shape[1] * max(groups, 1)
+    extra, F = pair(name, "output_padding", output_padding, 0), weight.shape[1] * (groups if check.is_integer(groups) else 1)
     divides(name, groups, input.shape[1], F)
     if weight.shape[0] != input.shape[1]:
         raise ValueError(
@@ -136,6 +142,7 @@ def conv_transpose2d(
 def windows(name: str, x: Array, kernel_size: Pair, stride: Pair | None, padding: Pair) -> list[tuple[int, int]]:
     """Kernel, stride (the kernel's size unless given) and padding of a pooling, checked against the images x."""
     images(name, x)
+    check.floating(name, x)
     kernel = pair(name, "kernel_size", kernel_size, 1)
     step = kernel if stride is None else pair(name, "stride", stride, 1)
     frame = pair(name, "padding", padding, 0)
@@ -168,6 +175,7 @@ def avg_pool2d(
 def adaptive_avg_pool2d(input: Array, output_size: Pair) -> Result:
     """The means of OH × OW windows that cover the image, 1 for the global mean: see `kernels.adaptive_avg_pool2d`."""
     images("adaptive_avg_pool2d", input)
+    check.floating("adaptive_avg_pool2d", input)
     if 0 in input.shape[2:]:
         raise ValueError(f"adaptive_avg_pool2d: images of size {input.shape[2:]} have no pixels to average")
     return kernels.adaptive_avg_pool2d(input, pair("adaptive_avg_pool2d", "output_size", output_size, 1))
@@ -182,14 +190,20 @@ def upsample_nearest2d(input: Array, size: tuple[int, int]) -> Result:
 def interpolate(
     input: Tensor, size: Pair | None = None, scale_factor: float | Sequence[float] | None = None, mode: str = "nearest"
 ) -> Tensor:
-    """Images resized to `size`, or by `scale_factor`, each pixel taking the nearest above and to the left of it."""
+    """Images resized to `size`, or by `scale_factor`, each pixel taking the nearest above and to the left of it.
+
+    Which pixel that is follows from the two sizes alone, as in PyTorch with `recompute_scale_factor=True`.
+    """
+    check.tensor("interpolate", "input", input)
     images("interpolate", input)
     if mode != "nearest":
         raise ValueError(f"interpolate: mode must be 'nearest', got {mode!r}")
     if (size is None) == (scale_factor is None):
         raise ValueError("interpolate: needs either size or scale_factor")
     if scale_factor is not None:
-        factors = (scale_factor,) * 2 if isinstance(scale_factor, (int, float)) else tuple(scale_factor)
+        factors = tuple(scale_factor) if isinstance(scale_factor, (tuple, list)) else (scale_factor, scale_factor)
+        if len(factors) != 2 or not all(isinstance(f, (int, float)) and 0 < f < math.inf for f in factors):
+            raise ValueError(f"interpolate: scale_factor must be one positive number or two, got {scale_factor!r}")
         size = [int(n * f) for n, f in zip(input.shape[2:], factors, strict=True)]
     if 0 in input.shape[2:]:
         raise ValueError(f"interpolate: images of size {input.shape[2:]} have no pixels to repeat")

@@ -24,8 +24,8 @@ def reduced(name: str, losses: Tensor, reduction: str) -> Tensor:
 
 def targets_like(name: str, input: Tensor, target: Tensor) -> None:
     """The target is a Tensor of the input's shape, and holds no NaN."""
-    if not isinstance(target, Tensor):
-        raise TypeError(f"{name}: target must be a Tensor, got {type(target).__name__}")
+    check.tensor(name, "input", input)
+    check.tensor(name, "target", target)
     check.floating(name, input)
     check.same_shape(name, input, target)
     no_nan(name, target.array)
@@ -53,16 +53,25 @@ def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """l = ½ (x − y)² where |x − y| ≤ δ, else δ (|x − y| − ½ δ)"""
     targets_like("huber_loss", input, target)
+    check.number("huber_loss", "delta", delta)
     if delta <= 0:
         raise ValueError(f"huber_loss: delta must be positive, got {delta}")
+    return reduced("huber_loss", huber(input, target, delta), reduction)
+
+
+def huber(input: Tensor, target: Tensor, delta: float) -> Tensor:
+    """Huber's loss of each entry."""
     d = abs(input - target)
-    return reduced("huber_loss", where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta)), reduction)
+    return where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))
 
 
 def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
     """l = ½ (x − y)² / β where |x − y| < β, else |x − y| − ½ β: Huber's loss divided by β"""
     targets_like("smooth_l1_loss", input, target)
-    return huber_loss(input, target, reduction, beta) / beta if beta else l1_loss(input, target, reduction)
+    check.number("smooth_l1_loss", "beta", beta)
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    return reduced("smooth_l1_loss", huber(input, target, beta) / beta if beta else abs(input - target), reduction)
 
 
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
@@ -74,7 +83,9 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
     t = exp(target) if log_target else target
     log_t = target if log_target else log(where(target > 0, target, 1.0))  # 0 ln 0 = 0
     losses = t * (log_t - input)
-    return sum(losses) / (input.shape or (1,))[0] if reduction == "batchmean" else reduced("kl_div", losses, reduction)
+    if reduction == "batchmean":
+        return sum(losses) / (input.shape[0] if input.ndim else 1)
+    return reduced("kl_div", losses, reduction)
 
 
 def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean") -> Tensor:
@@ -84,12 +95,13 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     for what, x in (("input", input.array), ("target", target.array)):
         if x.size and not (x.min() >= 0 and x.max() <= 1):
             raise ValueError(f"{name}: {what} must lie in [0, 1], got {x.min()} … {x.max()}")
-    return reduced(name, weighted(bernoulli_cross_entropy(input, target), weight), reduction)
+    return reduced(name, weighted(name, _binary_cross_entropy(input, target), weight), reduction)
 
 
 @differentiable
-def bernoulli_cross_entropy(p: Array, y: Array) -> Result:
+def _binary_cross_entropy(p: Array, y: Array) -> Result:
     """l = −(y ln p + (1 − y) ln (1 − p))      ∂L/∂p = G (p − y) / p(1 − p)      ∂L/∂y = −G (ln p − ln (1 − p))"""
+    check.one_dtype("binary_cross_entropy", p, y)
     log_p, log_q = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
     return (
         -(y * log_p + (1 - y) * log_q),
@@ -108,10 +120,10 @@ def binary_cross_entropy_with_logits(
     """l = −w (v y ln σ(x) + (1 − y) ln (1 − σ(x)))      v: pos_weight, how much a positive counts"""
     name = "binary_cross_entropy_with_logits"
     targets_like(name, input, target)
-    v = 1.0 if pos_weight is None else pos_weight
+    v = 1.0 if pos_weight is None else broadcastable(name, "pos_weight", pos_weight, input)
     # −ln σ(x) = softplus(−x) = softplus(x) − x, exact at both ends
     losses = (1 - target) * input + (1 + (v - 1) * target) * softplus_stable(-input)
-    return reduced(name, weighted(losses, weight), reduction)
+    return reduced(name, weighted(name, losses, weight), reduction)
 
 
 @differentiable
@@ -120,13 +132,22 @@ def softplus_stable(x: Array) -> Result:
     return np.logaddexp(0, x).astype(x.dtype, copy=False), lambda G: G * kernels.sigmoid(x)
 
 
-def weighted(losses: Tensor, weight: Tensor | None) -> Tensor:
+def weighted(name: str, losses: Tensor, weight: Tensor | None) -> Tensor:
     """Each loss times its weight, if there are any."""
-    return losses if weight is None else losses * weight
+    return losses if weight is None else losses * broadcastable(name, "weight", weight, losses)
+
+
+def broadcastable(name: str, what: str, weight: Tensor, losses: Tensor) -> Tensor:
+    """The weight, which broadcasts to the shape of the losses and does not widen it."""
+    check.tensor(name, what, weight)
+    new = losses.ndim - weight.ndim
+    if new < 0 or any(m not in (1, n) for m, n in zip(weight.shape, losses.shape[new:], strict=True)):
+        raise ValueError(f"{name}: {what} {weight.shape} does not broadcast to the input {losses.shape}")
+    return weight
 
 
 @differentiable
-def soft_cross_entropy(x: Array, q: Array) -> Result:
+def _cross_entropy(x: Array, q: Array) -> Result:
     """l = −Σ_c q_c ln softmax(x)_c: see `kernels.cross_entropy`."""
     return kernels.cross_entropy(x, q)
 
@@ -147,6 +168,7 @@ def cross_entropy(
     """
     name = "cross_entropy"
     logits(name, input, target, weight)
+    check.number(name, "label_smoothing", label_smoothing)
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"{name}: label_smoothing must lie in [0, 1], got {label_smoothing}")
     x = input if input.ndim > 1 else input.unsqueeze(0)
@@ -155,13 +177,13 @@ def cross_entropy(
     if dtypes.is_float(target.array):
         check.same_shape(name, input, target)
         no_nan(name, target.array)
-        q, total = target.reshape(*x.shape).to(x.dtype), x.array.size / max(C, 1)
+        q, total = target.reshape(*x.shape).to(x.dtype), x.array.size / C
     else:
-        q, total = one_hot_targets(name, x, target, weight, ignore_index)
+        q, total = one_hot_targets(name, input, target, weight, ignore_index)
     if label_smoothing:
         counts = 1 if dtypes.is_float(target.array) else (target.array != ignore_index).reshape(q.shape[0], 1, *q.shape[2:])
         q = (1 - label_smoothing) * q + Tensor(np.asarray(counts * (label_smoothing / C)).astype(x.dtype))
-    losses = soft_cross_entropy(x, q if w is None else q * w)
+    losses = _cross_entropy(x, q if w is None else q * w)
     if reduction == "mean":
         return over(sum(losses), total)
     return reduced(name, losses if input.ndim > 1 else losses.reshape(()), reduction)
@@ -174,26 +196,32 @@ def over(total: Tensor, count: float) -> Tensor:
 
 def logits(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> None:
     """The input has classes, target and weights are Tensors that fit them."""
-    if not isinstance(input, Tensor) or input.ndim == 0:
-        raise ValueError(f"{name}: input must be (N, C, …) or (C), got {getattr(input, 'shape', input)}")
+    check.tensor(name, "input", input)
+    check.tensor(name, "target", target)
+    if input.ndim == 0 or input.shape[min(1, input.ndim - 1)] == 0:
+        raise ValueError(f"{name}: input must be (N, C, …) or (C) with one class or more, got {input.shape}")
     check.floating(name, input)
-    if not isinstance(target, Tensor):
-        raise TypeError(f"{name}: target must be a Tensor, got {type(target).__name__}")
-    C = input.shape[1 if input.ndim > 1 else 0]
-    if weight is not None and weight.shape != (C,):
-        raise ValueError(f"{name}: weight must have shape ({C},), got {weight.shape}")
+    C = input.shape[min(1, input.ndim - 1)]
+    if weight is not None:
+        check.tensor(name, "weight", weight)
+        check.one_dtype(name, input.array, weight.array)
+        if weight.shape != (C,):
+            raise ValueError(f"{name}: weight must have shape ({C},), got {weight.shape}")
+        if weight.requires_grad:  # the mean divides by Σ w_y, which is taken as a number
+            raise ValueError(f"{name}: has no derivative with respect to weight; detach() it")
 
 
 def one_hot_targets(name: str, x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> tuple[Tensor, float]:
-    """q (N, C, …) = [c = y], all 0 where y = ignore_index, and Σ w_y over the others."""
-    y, wanted = target.array, (x.shape[0], *x.shape[2:])
-    if target.ndim == 0:
-        y = y.reshape(1)
-    if y.shape != wanted:
+    """q (N, C, …) = [c = y], all 0 where y = ignore_index, and Σ w_y over the others; N is 1 for a lone (C)."""
+    shape = x.shape if x.ndim > 1 else (1, *x.shape)
+    C, wanted = shape[1], (shape[0], *shape[2:]) if x.ndim > 1 else ()
+    if target.shape != wanted:
         raise ValueError(f"{name}: input {x.shape} wants labels of shape {wanted}, got {target.shape}")
+    if not check.is_integer(ignore_index):
+        raise TypeError(f"{name}: ignore_index must be an integer, got {ignore_index!r}")
+    y = target.array.reshape(shape[0], *shape[2:])
     kept = y != ignore_index
-    C = x.shape[1]
-    check.integers(name, "labels", np.where(kept, y, 0) if C else y, 0, C)
+    check.integers(name, "labels", y[kept], 0, C)
     classes = np.arange(C, like=x.array).reshape(-1, *[1] * (y.ndim - 1))  # (C, 1, …) against (N, 1, …)
     q = (y[:, None] == classes) & kept[:, None]
     total = float(kept.sum()) if weight is None else float(weight.array[y[kept]].sum())
@@ -207,7 +235,7 @@ def nll_loss(
     name = "nll_loss"
     logits(name, input, target, weight)
     x = input if input.ndim > 1 else input.unsqueeze(0)
-    q, total = one_hot_targets(name, x, target, weight, ignore_index)
+    q, total = one_hot_targets(name, input, target, weight, ignore_index)
     w = 1.0 if weight is None else weight.reshape(1, -1, *[1] * (x.ndim - 2))
     losses = -sum(where(q > 0, x * w, 0.0), dim=1)
     if reduction == "mean":

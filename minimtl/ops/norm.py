@@ -13,8 +13,10 @@ from minimtl.random import Generator, rng_of
 
 
 def affine(name: str, shape: tuple[int, ...], **parameters: Array | None) -> None:
-    """The parameters, where given, have the shape."""
+    """The parameters, where given, are tensors of the shape."""
     for what, p in parameters.items():
+        if p is not None and not hasattr(p, "shape"):
+            raise TypeError(f"{name}: {what} must be a Tensor, got {type(p).__name__}")
         if p is not None and p.shape != shape:
             raise ValueError(f"{name}: {what} must have shape {shape}, got {p.shape}")
 
@@ -46,6 +48,7 @@ def batch_norm(
     In training μ, σ² are those of the batch, and the running ones move: r ← (1 − m) r + m μ, the variance's as n/(n−1) σ².
     Otherwise they are the running ones.
     """
+    check.tensor("batch_norm", "input", input)
     if input.ndim < 2:
         raise ValueError(f"batch_norm: input must be (N, C, …), got {input.shape}")
     check.floating("batch_norm", input)
@@ -77,7 +80,8 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Result:
     """y = (x − μ) / √(σ² + ε) · w + b, over the last axes, whose shape is normalized_shape: see `kernels.layer_norm`."""
-    shape = tuple(normalized_shape)
+    check.floating("layer_norm", input)
+    shape = check.shape_of("layer_norm", normalized_shape)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ValueError(f"layer_norm: the last axes of the input {input.shape} must be {shape}")
     affine("layer_norm", shape, weight=weight, bias=bias)
@@ -89,7 +93,8 @@ def group_norm(
     input: Array, num_groups: int, weight: Array | None = None, bias: Array | None = None, eps: float = 1e-5
 ) -> Result:
     """y = (x − μ) / √(σ² + ε) · w + b, over each of num_groups groups of channels: see `kernels.group_norm`."""
-    if input.ndim < 2 or num_groups < 1 or input.shape[1] % num_groups:
+    check.floating("group_norm", input)
+    if input.ndim < 2 or not check.is_integer(num_groups) or num_groups < 1 or input.shape[1] % num_groups:
         raise ValueError(f"group_norm: num_groups {num_groups} must divide the channels of the input {input.shape}")
     affine("group_norm", input.shape[1:2], weight=weight, bias=bias)
     return kernels.group_norm(input, num_groups, weight, bias, eps)
@@ -103,6 +108,9 @@ def masked(x: Array, mask: Array, scale: float) -> Result:
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
     """y = x ∘ m / (1 − p), where each entry of m is 0 with probability p, else 1; x itself in evaluation."""
+    check.tensor("dropout", "input", input)
+    check.floating("dropout", input.array)
+    check.number("dropout", "p", p)
     if not 0 <= p <= 1:
         raise ValueError(f"dropout: p must lie in [0, 1], got {p}")
     if not training or p == 0:

@@ -17,6 +17,11 @@ from minimtl.ops import check
 from minimtl.ops.check import Dims
 
 
+def reduced(name: str, x: Array, dim: Dims) -> tuple[int, ...]:
+    """The axes to reduce; an empty tuple means all of them, as in PyTorch."""
+    return check.axes(name, x, None if isinstance(dim, (tuple, list)) and not dim else dim)
+
+
 def spread(G: Array, x: Array, axes: tuple[int, ...]) -> Array:
     """G repeated along the reduced axes of x."""
     return np.broadcast_to(G.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]), x.shape)
@@ -25,7 +30,7 @@ def spread(G: Array, x: Array, axes: tuple[int, ...]) -> Array:
 @differentiable
 def sum(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
     """y = Σ x      ∂L/∂x = G over the axes      integers and booleans add up to int64"""
-    axes = check.axes("sum", x, dim)
+    axes = reduced("sum", x, dim)
     dtype = None if dtypes.is_float(x) else dtypes.int64
     return x.sum(axis=axes, keepdims=keepdim, dtype=dtype), lambda G: spread(G, x, axes)
 
@@ -34,7 +39,7 @@ def sum(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
 def mean(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
     """y = 1/n Σ x      ∂L/∂x = G / n over the axes      NaN where n = 0"""
     check.floating("mean", x)
-    axes = check.axes("mean", x, dim)
+    axes = reduced("mean", x, dim)
     n = math.prod(x.shape[i] for i in axes)
     return x.sum(axis=axes, keepdims=keepdim) / n, lambda G: spread(G / n, x, axes)
 
@@ -42,7 +47,8 @@ def mean(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
 def centred(name: str, x: Array, dim: Dims, correction: int) -> tuple[tuple[int, ...], Array, float]:
     """What variance and deviation share: the axes, x − x̄, and 1 / (n − correction)."""
     check.floating(name, x)
-    axes = check.axes(name, x, dim)
+    check.number(name, "correction", correction)
+    axes = reduced(name, x, dim)
     n = math.prod(x.shape[i] for i in axes)
     d = x - x.sum(axis=axes, keepdims=True) / n
     return axes, d, 1 / (n - correction) if n > correction else math.nan if n < 2 else math.inf
@@ -114,11 +120,13 @@ def extreme(x: Array, sign: int) -> Result:
 
 def max(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | Extreme:
     """The largest entry, ties sharing its gradient; along `dim` (values, indices), the first of equals taking it."""
+    check.tensor("max", "x", x)
     return extreme(x, 1) if dim is None else Extreme(*extreme_along(x, 1, dim, keepdim))
 
 
 def min(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | Extreme:
     """The smallest entry, ties sharing its gradient; along `dim` (values, indices), the first of equals taking it."""
+    check.tensor("min", "x", x)
     return extreme(x, -1) if dim is None else Extreme(*extreme_along(x, -1, dim, keepdim))
 
 
@@ -154,7 +162,7 @@ def all(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
 def logsumexp(x: Array, dim: Dims, keepdim: bool = False) -> Result:
     """y = ln Σⱼ e^{xⱼ}: see `kernels.softmax.logsumexp`."""
     check.floating("logsumexp", x)
-    return kernels.logsumexp(x, check.axes("logsumexp", x, dim), keepdim)
+    return kernels.logsumexp(x, reduced("logsumexp", x, dim), keepdim)
 
 
 @differentiable
@@ -180,10 +188,12 @@ def norm(x: Array, p: float = 2.0, dim: Dims = None, keepdim: bool = False) -> R
     p = ∞ takes the largest |x|, whose equals share the gradient, p = −∞ the smallest, p = 0 counts entries other than 0.
     """
     check.floating("norm", x)
-    axes = check.axes("norm", x, dim)
+    check.number("norm", "p", p)
+    axes = reduced("norm", x, dim)
     size = np.abs(x)
-    if math.isinf(p):
+    if p < 0 or math.isinf(p):
         not_empty("norm", x, axes)
+    if math.isinf(p):
         y = (size.max if p > 0 else size.min)(axis=axes, keepdims=True)
     elif p == 0:
         y = (size != 0).sum(axis=axes, keepdims=True).astype(x.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 
 from minimtl import dtypes, kernels
 from minimtl.autograd import Tensor, differentiable
-from minimtl.backend import Array, device_of, to_device
+from minimtl.backend import Array, device_of, is_array, to_device
 from minimtl.kernels.shared import Result
 from minimtl.ops import check
 
@@ -61,9 +61,7 @@ def squeeze(x: Array, dim: check.Dims = None) -> Result:
 @differentiable
 def unsqueeze(x: Array, dim: int) -> Result:
     """With a new axis of size 1 at dim.      ∂L/∂x = G in the shape of x"""
-    if not isinstance(dim, int) or not -x.ndim - 1 <= dim <= x.ndim:
-        raise IndexError(f"unsqueeze: dim {dim} is out of range for a tensor of {x.ndim} axes")
-    return np.expand_dims(x, dim), lambda G: G.reshape(x.shape)
+    return np.expand_dims(x, check.axis("unsqueeze", x, dim, new=1)), lambda G: G.reshape(x.shape)
 
 
 @differentiable(broadcasts=True)
@@ -77,19 +75,21 @@ def expand(x: Array, sizes: Sequence[int]) -> Result:
     return np.broadcast_to(x, kept), lambda G: G
 
 
-def tensors_of(name: str, tensors: Sequence[Array]) -> None:
-    """A sequence of at least one tensor, all of one dtype kind."""
+def joint_dtype(name: str, tensors: Sequence[Array]) -> np.dtype[Any]:
+    """The dtype in which a sequence of at least one tensor meets, checked to be one."""
     if not isinstance(tensors, (list, tuple)) or not tensors:
-        raise ValueError(f"{name}: needs a non-empty list of tensors, got {tensors!r}")
+        came = "an empty one" if isinstance(tensors, (list, tuple)) else type(tensors).__name__
+        raise TypeError(f"{name}: needs a list of one or more tensors, got {came}")
     for i, x in enumerate(tensors):
-        if not hasattr(x, "ndim"):
+        if not is_array(x):
             raise TypeError(f"{name}: item {i} must be a Tensor, got {type(x).__name__}")
+    return dtypes.common_dtype(*tensors)
 
 
-@differentiable
+@differentiable(casts=True)
 def cat(tensors: Sequence[Array], dim: int = 0) -> Result:
-    """The tensors one after the other along dim.      ∂L/∂xᵢ = the part of G that came from xᵢ"""
-    tensors_of("cat", tensors)
+    """The tensors one after the other along dim, in a common dtype.      ∂L/∂xᵢ = the part of G that came from xᵢ"""
+    dtype = joint_dtype("cat", tensors)
     first, axis = tensors[0], check.axis("cat", tensors[0], dim)
     for i, x in enumerate(tensors):
         if (
@@ -100,31 +100,34 @@ def cat(tensors: Sequence[Array], dim: int = 0) -> Result:
             raise ValueError(f"cat: tensor {i} of shape {x.shape} does not continue {first.shape} along dim {axis}")
     ends = np.cumsum([x.shape[axis] for x in tensors]).tolist()
     cuts = [(slice(None),) * axis + (slice(e - x.shape[axis], e),) for x, e in zip(tensors, ends, strict=True)]
-    return np.concatenate(tensors, axis=axis), *(lambda G, cut=cut: G[cut] for cut in cuts)
+    y = np.concatenate(tensors, axis=axis, dtype=dtype)
+    return y, *(lambda G, cut=cut, x=x: G[cut].astype(x.dtype, copy=False) for cut, x in zip(cuts, tensors, strict=True))
 
 
-@differentiable
+@differentiable(casts=True)
 def stack(tensors: Sequence[Array], dim: int = 0) -> Result:
-    """Tensors of one shape along a new axis dim.      ∂L/∂xᵢ = the i-th slice of G"""
-    tensors_of("stack", tensors)
+    """Tensors of one shape along a new axis dim, in a common dtype.      ∂L/∂xᵢ = the i-th slice of G"""
+    dtype = joint_dtype("stack", tensors)
     shapes = list(dict.fromkeys(x.shape for x in tensors))
     if len(shapes) > 1:
         raise ValueError(f"stack: all tensors must have one shape, got {shapes}")
-    n = tensors[0].ndim + 1
-    if not isinstance(dim, int) or not -n <= dim < n:
-        raise IndexError(f"stack: dim {dim} is out of range for a result of {n} axes")
-    axis = dim % n
-    return np.stack(tensors, axis=axis), *(lambda G, i=i: np.take(G, i, axis) for i in range(len(tensors)))
+    axis = check.axis("stack", tensors[0], dim, new=1)
+    y = np.stack(tensors, axis=axis, dtype=dtype)
+    return y, *(lambda G, i=i, x=x: np.take(G, i, axis).astype(x.dtype, copy=False) for i, x in enumerate(tensors))
 
 
 def split(x: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """x cut along dim into pieces of one size (the last may be smaller) or of the given sizes."""
+    check.tensor("split", "x", x)
+    if x.array.ndim == 0:
+        raise ValueError("split: a 0-d tensor has no axis to cut")
     axis = check.axis("split", x.array, dim)
     sections, n = split_size_or_sections, x.array.shape[axis]
-    if isinstance(sections, int):
-        if sections <= 0:
-            raise ValueError(f"split: the size of a piece must be positive, got {sections}")
+    if not isinstance(sections, (tuple, list)):
+        if not check.is_integer(sections) or sections <= 0:
+            raise ValueError(f"split: the size of a piece must be a positive integer, got {sections!r}")
         sections = [min(sections, n - i) for i in range(0, n, sections)] or [0]
+    sections = check.shape_of("split", (sections,))
     if sum(sections) != n or any(s < 0 for s in sections):
         raise ValueError(f"split: sizes {list(sections)} must add up to {n}, the length of dim {axis}")
     starts = [sum(sections[:i]) for i in range(len(sections))]
@@ -137,7 +140,7 @@ def getitem(x: Array, index: object) -> Result:
     """y = x[index], by integers, slices, None, …, integer tensors or a boolean mask: see `kernels.take`."""
     try:
         return kernels.take(x, index)
-    except IndexError as error:
+    except (IndexError, ValueError, TypeError) as error:
         raise IndexError(f"index: {error} (tensor of shape {x.shape})") from error
 
 
@@ -145,8 +148,8 @@ def getitem(x: Array, index: object) -> Result:
 def index_select(x: Array, dim: int, index: Array) -> Result:
     """y = the slices of x along dim that index, a vector of integers, names in turn: see `kernels.take`."""
     axis = check.axis("index_select", x, dim)
-    if getattr(index, "ndim", None) != 1:
-        raise ValueError(f"index_select: index must be a vector, got {getattr(index, 'shape', index)}")
+    if x.ndim == 0 or index.ndim != 1:
+        raise ValueError(f"index_select: needs a tensor with axes and a vector of integers, got {x.shape} and {index.shape}")
     check.integers("index_select", "index", index, 0, x.shape[axis])
     return kernels.take(x, (slice(None),) * axis + (index,))
 
@@ -167,15 +170,16 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float =
 
     Negative widths cut instead, as in PyTorch.
     """
-    widths = check.shape_of("pad", (tuple(pad),))
+    widths = check.shape_of("pad", pad)
+    check.number("pad", "value", value)
     if mode != "constant":
         raise ValueError(f"pad: mode must be 'constant', got {mode!r}")
     if len(widths) % 2 or len(widths) > 2 * input.ndim:
         raise ValueError(f"pad: needs two widths for each of up to {input.ndim} axes, got {widths}")
     pairs = [(0, 0)] * (input.ndim - len(widths) // 2) + list(zip(widths[::2], widths[1::2], strict=True))[::-1]
     shape = tuple(n + a + b for n, (a, b) in zip(input.shape, pairs, strict=True))
-    if any(n < 0 for n in shape):
-        raise ValueError(f"pad: {widths} leaves less than nothing of {input.shape}")
+    if any(n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in zip(input.shape, pairs, strict=True)):
+        raise ValueError(f"pad: {widths} cuts more than there is of {input.shape}")
     inside = tuple(
         slice(max(a, 0), max(a, 0) + n + min(a, 0) + min(b, 0)) for n, (a, b) in zip(input.shape, pairs, strict=True)
     )
