@@ -9,9 +9,8 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar
-from copy import copy
 from types import UnionType
-from typing import Any, ParamSpec, Self, get_args, overload
+from typing import Any, ParamSpec, Self, TypeVar, get_args, overload
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from minimtl.kernels.shared import unbroadcast
 from minimtl.methods import Methods
 
 P = ParamSpec("P")
+T = TypeVar("T", bound="Tensor")
 recording: ContextVar[bool] = ContextVar("recording", default=True)
 
 
@@ -32,20 +32,19 @@ class Tensor(Methods):
     that `backward` left on a leaf, itself a Tensor, or None. The operations, spelt as PyTorch's, are in `Methods`.
     """
 
-    __slots__ = ("__weakref__", "_node", "_version", "array", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_node", "_requires_grad", "_version", "array", "grad")
     __array_ufunc__ = None  # so that `np.float64(2) * t` asks the Tensor
     __hash__ = object.__hash__
 
     array: Array
     grad: "Tensor | None"
-    requires_grad: bool
 
     def __init__(self, array: Array, requires_grad: bool = False) -> None:
         if not is_array(array):
             array = dtypes.from_python(array)
         self.array = array
         self.grad = None
-        self.requires_grad = False
+        self._requires_grad = False
         self._node: Node | None = None
         self._version = Version(array)
         if requires_grad:
@@ -85,13 +84,22 @@ class Tensor(Methods):
 
     # Gradients
 
+    @property
+    def requires_grad(self) -> bool:
+        """Whether `backward` brings it a gradient, or passes one through it."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Ask for gradients of this leaf, or no longer; only floating-point numbers have any."""
         if requires_grad and not dtypes.is_float(self.array):
             raise TypeError(f"requires_grad: only floating-point tensors have gradients, this one is {self.dtype}")
         if not requires_grad and self._node is not None:
             raise RuntimeError("requires_grad: only leaves can be switched off; use detach() on a computed tensor")
-        self.requires_grad = requires_grad
+        self._requires_grad = requires_grad
         return self
 
     def detach(self) -> "Tensor":
@@ -109,6 +117,8 @@ class Tensor(Methods):
     def data(self, value: "Tensor") -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data: must be a Tensor, got {type(value).__name__}")
+        if self._requires_grad and not dtypes.is_float(value.array):
+            raise TypeError(f"data: a tensor that requires a gradient holds floating-point numbers, not {value.dtype}")
         self.array, self._version = value.array, value._version
 
     def backward(self, gradient: "Tensor | None" = None, retain_graph: bool = False) -> None:
@@ -139,11 +149,13 @@ class Tensor(Methods):
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         if self._node is not None:
             raise RuntimeError("deepcopy: only leaves can be copied; use detach() first")
-        new = type(self).__new__(type(self))
-        Tensor.__init__(new, self.array.copy())
-        new.requires_grad = self.requires_grad
-        new.grad = None if self.grad is None else Tensor(self.grad.array.copy())
-        return new
+        grad = None if self.grad is None else self.grad.array.copy()
+        return _rebuilt(type(self), self.array.copy(), self._requires_grad, grad)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._node is not None:
+            raise RuntimeError("pickle: only leaves can be saved; use detach() first")
+        return _rebuilt, (type(self), self.array, self._requires_grad, None if self.grad is None else self.grad.array)
 
     def __repr__(self) -> str:
         text = np.array2string(to_numpy(self.array), separator=", ", prefix="tensor(", threshold=1000, precision=4)
@@ -152,6 +164,14 @@ class Tensor(Methods):
         extras += [] if self.device == "cpu" else [f"device='{self.device}'"]
         extras += [f"grad_fn=<{self._node.name}>"] if self._node else ["requires_grad=True"] * self.requires_grad
         return f"tensor({', '.join([text, *extras])})"
+
+
+def _rebuilt(kind: type[T], array: Array, requires_grad: bool, grad: Array | None) -> T:
+    """A leaf of the kind, as it was before it was copied or pickled."""
+    new = kind.__new__(kind)
+    Tensor.__init__(new, array, requires_grad)
+    new.grad = None if grad is None else Tensor(grad)
+    return new
 
 
 # The recipe
@@ -191,21 +211,19 @@ def differentiable(function: Any = None, *, broadcasts: bool = False, casts: boo
     def operation(*args: Any, **kwargs: Any) -> Any:
         options: dict[str, Any] = {}  # arguments that the function takes by keyword alone
         if kwargs:
-            try:
-                bound = signature.bind(*args, **kwargs)
-            except TypeError as error:
-                raise TypeError(f"{name}: {error}") from None
-            bound.apply_defaults()
-            args, options = bound.args, bound.kwargs
+            args, options = _positional(name, signature, args, kwargs)
         for (parameter, types), a in zip(accepted, args, strict=False):
             if not isinstance(a, types) and not is_array(a):
                 raise TypeError(f"{name}: {parameter} must be a Tensor, got {type(a).__name__}")
         arrays = [unwrap(a) for a in args]
         try:
-            value, *maps = quiet(*arrays, **{key: unwrap(a) for key, a in options.items()})
+            result = quiet(*arrays, **{key: unwrap(a) for key, a in options.items()})
         except (ValueError, OverflowError) as error:
             _explain(name, arrays, broadcasts, error)
             raise
+        if not isinstance(result, tuple):
+            raise TypeError(f"{name}: an operation returns (value, map, …), this one returned {type(result).__name__}")
+        value, *maps = result
         value, *constants = value if isinstance(value, tuple) else (value,)
         if not is_array(value):
             value = np.asarray(value)  # a reduction to one number gives a NumPy scalar
@@ -217,14 +235,35 @@ def differentiable(function: Any = None, *, broadcasts: bool = False, casts: boo
         y = _shown(value, tensors)
         others = [_shown(c, [y, *tensors]) for c in constants]
         if maps and recording.get():
-            edges = list(_edges(name, inputs, maps, broadcasts))
-            if edges:
-                nested = [t for a in inputs if isinstance(a, (tuple, list)) for t in a if isinstance(t, Tensor)]
-                y.requires_grad = True
+            nested = [t for a in inputs if isinstance(a, (tuple, list)) for t in a if isinstance(t, Tensor)]
+            if any(t._requires_grad for t in nested):
+                raise TypeError(f"{name}: has no derivative with respect to tensors in a list, other than its first argument")
+            if any(t._requires_grad for t in tensors):
+                edges = list(_edges(name, inputs, maps, broadcasts))
+                y._requires_grad = True
                 y._node = Node(name, value, edges, [t._version for t in (y, *others, *tensors, *nested)])
         return (y, *others) if others else y
 
     return operation
+
+
+def _positional(
+    name: str, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments by position, as far as there are keywords among them, and those that go by keyword alone."""
+    filled, left = list(args), dict(kwargs)
+    for parameter in list(signature.parameters.values())[len(args) :]:
+        if not left or parameter.kind is parameter.KEYWORD_ONLY:
+            break
+        filled.append(left.pop(parameter.name, parameter.default))
+    if left or any(a is inspect.Parameter.empty for a in filled):
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}") from None
+        bound.apply_defaults()
+        return bound.args, bound.kwargs
+    return tuple(filled), {}
 
 
 def _accepted(annotation: Any, broadcasts: bool) -> tuple[type, ...]:
@@ -256,10 +295,12 @@ def _shown(array: Any, relatives: Sequence[Tensor]) -> Tensor:
 def _edges(name: str, inputs: Sequence[Any], maps: list[Map | None], broadcasts: bool) -> Iterator[Edge]:
     """An edge to each argument that requires a gradient."""
     for i, a in enumerate(inputs):
-        if isinstance(a, Tensor) and a.requires_grad:
+        if isinstance(a, Tensor) and a._requires_grad:
             carry = maps[i] if i < len(maps) else None
             if carry is None:
                 raise TypeError(f"{name}: has no derivative with respect to an argument that requires a gradient")
+            if not callable(carry):
+                raise TypeError(f"{name}: a map must be a function of the gradient, got {type(carry).__name__}")
             shape, dtype = a.array.shape, a.array.dtype
             yield a._node or a, _fitted(carry, shape, dtype) if broadcasts else carry, shape, dtype
 
@@ -319,7 +360,7 @@ def _seed(name: str, y: Tensor, cotangent: Tensor | None) -> Array:
     if not isinstance(cotangent, Tensor) or cotangent.shape != y.shape or cotangent.dtype != y.dtype:
         came = f"{cotangent.dtype} {cotangent.shape}" if isinstance(cotangent, Tensor) else type(cotangent).__name__
         raise ValueError(f"{name}: the gradient must be a Tensor of {y.dtype} {y.shape}, got {came}")
-    return cotangent.array.view()  # an object of its own, for `once` compares identities and the caller may write to it
+    return cotangent.array.view()  # an object of its own: the caller may write to the gradient given
 
 
 def _exclusive(g: Array, taken: set[int]) -> Array:
@@ -360,40 +401,50 @@ def grad(
     return tuple(None if i in unused else Tensor(_exclusive(found[x._node or x], taken)) for i, x in enumerate(xs))
 
 
-class set_grad_enabled(ContextDecorator):
-    """Record operations from here on, or not; as a context or a decorator, per thread."""
+class no_grad(ContextDecorator):
+    """Record nothing in this context, or in the function decorated: results need no gradient and keep nothing alive."""
 
-    def __init__(self, mode: bool) -> None:
-        self.mode = mode
+    records = False
+
+    def __init__(self) -> None:
         self.before: list[bool] = []
 
     def __enter__(self) -> Self:
         self.before.append(recording.get())
-        recording.set(self.mode)
+        recording.set(self.records)
         return self
 
     def __exit__(self, *exc: object) -> None:
         recording.set(self.before.pop())
 
+    def __call__(self, function: Any) -> Any:
+        if inspect.isgeneratorfunction(function):
+            raise TypeError(f"{type(self).__name__}: a generator runs after its call; use the context inside of it")
+        return super().__call__(function)
+
     def _recreate_cm(self) -> Self:
         """Each call of a decorated function enters a context of its own, for it may run in several threads at once."""
-        new = copy(self)
-        new.before = []
-        return new
+        return type(self)()
 
 
-class no_grad(set_grad_enabled):
-    """Record nothing: results need no gradient and keep nothing alive."""
-
-    def __init__(self) -> None:
-        super().__init__(False)
-
-
-class enable_grad(set_grad_enabled):
+class enable_grad(no_grad):
     """Record again, inside `no_grad`."""
 
-    def __init__(self) -> None:
-        super().__init__(True)
+    records = True
+
+
+class set_grad_enabled:
+    """Record operations from here on, or not; as a context, until it ends. Threads do not share the mode."""
+
+    def __init__(self, mode: bool) -> None:
+        self.before = recording.get()
+        recording.set(mode)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        recording.set(self.before)
 
 
 def is_grad_enabled() -> bool:

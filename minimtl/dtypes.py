@@ -57,6 +57,8 @@ def promote(a: Array, b: Array) -> tuple[Array, Array]:
         return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
     if isinstance(b, float) and not is_float(a):
         a = a.astype(float32)
+    elif a.dtype.kind == "b" and not isinstance(b, bool):
+        a = a.astype(int64)
     return a, b
 
 

@@ -22,7 +22,10 @@ Leaf = Any
 
 
 class Version:
-    """How often the memory of a Tensor was written to in place; shared by all Tensors that show this memory."""
+    """How often the memory of a Tensor was written to in place; shared by all Tensors that show this memory.
+
+    `owner` is the id of the array that holds the memory: to compare while that array lives, as it does while a map needs it.
+    """
 
     __slots__ = ("count", "owner")
 

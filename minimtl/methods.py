@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from minimtl.ops.reduce import Extreme
 
 
+def comparable(x: object) -> bool:
+    """Whether x is numbers; a Tensor is equal to nothing else, as in `tensor == None`."""
+    return isinstance(x, (int, float)) or hasattr(x, "dtype")
+
+
 # A method that only hands over is a line of a table.
 # fmt: off
 
@@ -72,15 +77,19 @@ class Methods(Casts):
     def __rmatmul__(self, other: Any) -> Tensor: return minimtl.ops.matmul(other, self)
     def __neg__(self) -> Tensor: return minimtl.ops.neg(self)
     def __abs__(self) -> Tensor: return minimtl.ops.abs(self)
-    def __eq__(self, other: object) -> Tensor: return minimtl.ops.eq(self, other)  # type: ignore[override]
-    def __ne__(self, other: object) -> Tensor: return minimtl.ops.ne(self, other)  # type: ignore[override]
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return minimtl.ops.eq(self, other) if comparable(other) else NotImplemented
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return minimtl.ops.ne(self, other) if comparable(other) else NotImplemented
     def __lt__(self, other: Any) -> Tensor: return minimtl.ops.lt(self, other)
     def __le__(self, other: Any) -> Tensor: return minimtl.ops.le(self, other)
     def __gt__(self, other: Any) -> Tensor: return minimtl.ops.gt(self, other)
     def __ge__(self, other: Any) -> Tensor: return minimtl.ops.ge(self, other)
     def __invert__(self) -> Tensor: return minimtl.ops.bitwise_not(self)
     def __and__(self, other: Any) -> Tensor: return minimtl.ops.bitwise_and(self, other)
+    def __rand__(self, other: Any) -> Tensor: return minimtl.ops.bitwise_and(other, self)
     def __or__(self, other: Any) -> Tensor: return minimtl.ops.bitwise_or(self, other)
+    def __ror__(self, other: Any) -> Tensor: return minimtl.ops.bitwise_or(other, self)
     def add(self, other: Any) -> Tensor: return minimtl.ops.add(self, other)
     def sub(self, other: Any) -> Tensor: return minimtl.ops.sub(self, other)
     def mul(self, other: Any) -> Tensor: return minimtl.ops.mul(self, other)
@@ -89,6 +98,12 @@ class Methods(Casts):
     def pow(self, exponent: Any) -> Tensor: return minimtl.ops.pow(self, exponent)
     def neg(self) -> Tensor: return minimtl.ops.neg(self)
     def eq(self, other: Any) -> Tensor: return minimtl.ops.eq(self, other)
+    def ne(self, other: Any) -> Tensor: return minimtl.ops.ne(self, other)
+    def lt(self, other: Any) -> Tensor: return minimtl.ops.lt(self, other)
+    def le(self, other: Any) -> Tensor: return minimtl.ops.le(self, other)
+    def gt(self, other: Any) -> Tensor: return minimtl.ops.gt(self, other)
+    def ge(self, other: Any) -> Tensor: return minimtl.ops.ge(self, other)
+    def matmul(self, other: Any) -> Tensor: return minimtl.ops.matmul(self, other)
     def maximum(self, other: Any) -> Tensor: return minimtl.ops.maximum(self, other)
     def minimum(self, other: Any) -> Tensor: return minimtl.ops.minimum(self, other)
     def where(self, condition: Tensor, other: Any) -> Tensor: return minimtl.ops.where(condition, self, other)
@@ -214,10 +229,12 @@ class Methods(Casts):
 
     # In place: never recorded, for a graph keeps the arrays that it was made with
 
-    def written(self) -> Array:
+    def _written(self) -> Array:
         """The array, to be written to now; counts the write, so that a graph that needs the old numbers refuses to run."""
         if self.requires_grad and minimtl.autograd.recording.get():
             raise RuntimeError("in-place: this tensor requires a gradient; write under no_grad(), or make a new tensor")
+        if 0 in self.array.strides and self.array.size > 1:
+            raise RuntimeError("in-place: the numbers of an expanded tensor lie in one place; write to a clone()")
         self._version.count += 1
         return self.array
 
@@ -229,10 +246,10 @@ class Methods(Casts):
         missing = self.array.ndim - value.ndim
         if missing < 0 or any(m not in (1, n) for m, n in zip(value.shape, self.array.shape[missing:], strict=True)):
             raise ValueError(f"in-place: numbers of shape {value.shape} do not fit a tensor of shape {self.array.shape}")
-        self.written()[...] = value.array
+        self._written()[...] = value.array
         return self
 
-    def update(self, new: Tensor) -> Self:
+    def _updated(self, new: Tensor) -> Self:
         """x ← new, the result of arithmetic on x: its kind of number must be that of x."""
         if dtypes.CATEGORY[new.dtype.kind] > dtypes.CATEGORY[self.array.dtype.kind]:
             raise TypeError(f"in-place: the result is {new.dtype}, which a tensor of {self.array.dtype} cannot hold")
@@ -248,43 +265,43 @@ class Methods(Casts):
 
     def add_(self, other: Any, alpha: float = 1) -> Self:
         """x ← x + α other."""
-        return self.update(minimtl.ops.tensor_of(self).detach() + (other if alpha == 1 else other * alpha))
+        return self._updated(minimtl.ops.tensor_of(self).detach() + (other if alpha == 1 else other * alpha))
 
     def sub_(self, other: Any, alpha: float = 1) -> Self:
         """x ← x − α other."""
-        return self.update(minimtl.ops.tensor_of(self).detach() - (other if alpha == 1 else other * alpha))
+        return self._updated(minimtl.ops.tensor_of(self).detach() - (other if alpha == 1 else other * alpha))
 
     def mul_(self, other: Any) -> Self:
         """x ← x other."""
-        return self.update(minimtl.ops.tensor_of(self).detach() * other)
+        return self._updated(minimtl.ops.tensor_of(self).detach() * other)
 
     def div_(self, other: Any) -> Self:
         """x ← x / other."""
-        return self.update(minimtl.ops.tensor_of(self).detach() / other)
+        return self._updated(minimtl.ops.tensor_of(self).detach() / other)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         value = minimtl.ops.tensor_of(value)
         if value.requires_grad and minimtl.autograd.recording.get():
             raise RuntimeError("in-place: the new numbers require a gradient, which writing would lose; detach() them")
         try:
-            kernels.put(self.written(), minimtl.autograd.unwrap(index), value.array)
+            kernels.put(self._written(), minimtl.autograd.unwrap(index), value.array)
         except (IndexError, ValueError) as error:
             raise type(error)(f"index: {error} (tensor of shape {self.array.shape})") from error
 
     # `x += y` is x.add_(y) where nothing is recorded, else x = x + y
 
     def __iadd__(self, other: Any) -> Tensor:
-        return self + other if self.is_recorded(other) else cast("Tensor", self.add_(other))
+        return self + other if self._is_recorded(other) else cast("Tensor", self.add_(other))
 
     def __isub__(self, other: Any) -> Tensor:
-        return self - other if self.is_recorded(other) else cast("Tensor", self.sub_(other))
+        return self - other if self._is_recorded(other) else cast("Tensor", self.sub_(other))
 
     def __imul__(self, other: Any) -> Tensor:
-        return self * other if self.is_recorded(other) else cast("Tensor", self.mul_(other))
+        return self * other if self._is_recorded(other) else cast("Tensor", self.mul_(other))
 
     def __itruediv__(self, other: Any) -> Tensor:
-        return self / other if self.is_recorded(other) else cast("Tensor", self.div_(other))
+        return self / other if self._is_recorded(other) else cast("Tensor", self.div_(other))
 
-    def is_recorded(self, other: Any) -> bool:
+    def _is_recorded(self, other: Any) -> bool:
         """Whether an operation on x and other would be recorded."""
         return minimtl.autograd.recording.get() and any(getattr(x, "requires_grad", False) for x in (self, other))

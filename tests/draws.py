@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
-SIZES = (2, 3, 1, 4, 2, 3, 1, 0)
+SIZES = (2, 3, 1, 4)
 TIED = (0.0, 0.0, 0.5, -0.5, 1.0, -1.0, 2.0)
 SCALARS = (2, -1.25, 0.5, 3, -1)
 
@@ -48,10 +48,15 @@ class Draw:
     def integer(self, low, high):
         return self.draw(st.integers(low, high))
 
+    def now_and_then(self, probability=0.15):
+        return self.rng.random() < probability
+
     def shape(self, low=0, high=3, least=0):
-        """low … high axes, each of least … 4 entries."""
-        sizes = tuple(n for n in SIZES if n >= least)
-        return tuple(self.of(*sizes) for _ in range(self.integer(low, high)))
+        """low … high axes of least … 4 entries, now and then one of none."""
+        sizes = [self.of(*(n for n in SIZES if n >= least)) for _ in range(self.integer(low, high))]
+        if sizes and least == 0 and self.now_and_then(0.3):
+            sizes[self.rng.integers(len(sizes))] = 0
+        return tuple(sizes)
 
     def shapes(self, count):
         """Shapes that broadcast with each other: some axes of size 1, some leading axes missing."""
@@ -147,6 +152,18 @@ def binary(d):
     return call(a, b)
 
 
+def bits(d):
+    """Two tensors of integers, or two of truth values, or one of either kind."""
+    a, b = d.shapes(2)
+    return call(
+        *d.of((d.mask(*a), d.mask(*b)), (d.rng.integers(-9, 9, a), d.rng.integers(-9, 9, b)), (d.indices(5, *a), d.mask(*b)))
+    )
+
+
+def bit(d):
+    return call(bits(d).args[0])
+
+
 def quotient(d):
     """A divisor away from 0."""
     a, b = binary(d).args
@@ -209,9 +226,12 @@ def along(d, least=0):
 
 
 def maybe_along(d):
-    """A tensor without empty axes, and perhaps one axis."""
+    """A tensor, and perhaps one axis; nothing is empty that must hold an extreme."""
     x, dim = along(d, 1).args
-    return call(x, **d.of({}, {"dim": dim}, {"dim": dim, "keepdim": True}))
+    options = d.of({}, {"dim": dim}, {"dim": dim, "keepdim": True})
+    if options and x.ndim > 1 and d.now_and_then():
+        x = np.moveaxis(np.moveaxis(x, dim, 0)[:, :0], 0, dim)
+    return call(x, **options)
 
 
 def deviations(d):
@@ -289,7 +309,7 @@ def joined(d):
     shape = d.shape(1, 3)
     dim = d.dim(len(shape))
     axis = dim % len(shape)
-    lengths = [d.of(*SIZES) for _ in range(d.integer(1, 3))]
+    lengths = [d.of(*SIZES, 0) for _ in range(d.integer(1, 3))]
     return call(d.arrays(*[(*shape[:axis], n, *shape[axis + 1 :]) for n in lengths]), dim)
 
 
@@ -382,4 +402,4 @@ def selected(d):
 
 def looked_up(d):
     items = d.of(3, 1, 5)
-    return call(d.indices(items, *d.shape()), d.array(items, d.of(*SIZES)))
+    return call(d.indices(items, *d.shape()), d.array(items, d.of(*SIZES, 0)))

@@ -57,8 +57,8 @@ def weighing(d):
 def contraction(d):
     """An equation, and operands whose axes are now and then 1 where another operand's are longer."""
     equation = d.of(*EQUATIONS)
-    lengths = {letter: d.of(2, 3, 1, 4) for letter in sorted(set(equation)) if letter.isalpha()}
-    ellipsis = d.shape(0, 2, 1)
+    lengths = {letter: 0 if d.now_and_then(0.05) else d.of(2, 3, 1, 4) for letter in sorted(set(equation)) if letter.isalpha()}
+    ellipsis = d.shape(0, 2)
     shapes = []
     for term in equation.split("->")[0].split(","):
         letters = term.replace("...", "")
@@ -234,7 +234,7 @@ def given_statistics(d):
 def last_axes(d):
     shape = d.shape(1, 3, 2)
     last = shape[len(shape) - d.integer(1, len(shape)) :]
-    return call(d.array(*d.of((), (2,), (0,)), *shape), last, *scales(d, last), d.of(1e-5, 0.1))
+    return call(d.array(*d.of((), (2,), (1, 3), (0,)), *shape), last, *scales(d, last), d.of(1e-5, 0.1))
 
 
 def groups(d):

@@ -23,6 +23,8 @@ class Foreign(np.lib.mixins.NDArrayOperatorsMixin):
         return disguise(function(*disclose(args), **disclose(options)))
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__array"):  # the back doors by which NumPy would convert it after all
+            raise AttributeError(name)
         value = getattr(self.array, name)
         if callable(value):
             return lambda *args, **options: disguise(value(*disclose(args), **disclose(options)))

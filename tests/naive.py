@@ -225,7 +225,9 @@ def pair(n):
 
 def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1):
     reach = [e * (k - 1) for e, k in zip(pair(dilation), w.shape[2:])]
-    padding = {"valid": (0, 0), "same": tuple(r // 2 for r in reach)}.get(padding) if isinstance(padding, str) else pair(padding)
+    padding = (
+        {"valid": (0, 0), "same": tuple(r // 2 for r in reach)}.get(padding) if isinstance(padding, str) else pair(padding)
+    )
     return loops.naive_conv2d(x, w, b, pair(stride), padding, pair(dilation), groups)
 
 

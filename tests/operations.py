@@ -12,7 +12,6 @@ from typing import Any
 
 import draws as D
 import draws_layers as L
-import kernel_cases as loops
 import naive
 import numpy as np
 
@@ -68,8 +67,31 @@ class Operation:
     def __call__(self, call, leaves, dtype=np.float64):
         """The outputs for the call, with the given tensors as its leaves."""
         queue = iter(leaves)
-        args, kwargs = self.filled(call, lambda a: next(queue), lambda a: mm.Tensor(a.astype(dtype) if a.dtype.kind == "f" else a))
+        args, kwargs = self.filled(
+            call, lambda a: next(queue), lambda a: mm.Tensor(a.astype(dtype) if a.dtype.kind == "f" else a)
+        )
         return outputs_of(self.function(*args, **kwargs))
+
+    def repeated(self, call):
+        """The positions of two leaves of one shape, which could be one tensor; None where there are none."""
+        shapes = [a.shape for a in self.leaves(call)]
+        pairs = [(i, j) for j, shape in enumerate(shapes) for i in range(j) if shapes[i] == shape]
+        return pairs[0] if pairs else None
+
+
+def transposed(a):
+    return a.T.copy().T
+
+
+def strided(a):
+    return np.repeat(a[..., None], 2, axis=-1)[..., 0]
+
+
+def backwards(a):
+    return np.asarray(np.flip(np.flip(a).copy()))
+
+
+LAYOUTS = (transposed, strided, backwards)
 
 
 def outputs_of(result):
@@ -120,7 +142,9 @@ def check_derivatives(row, call, rng, step=1e-3, tolerance=1e-6):
         coarse, fine = ((end(h) - end(-h)) / (2 * h) for h in (step, step / 2))
         measured, claimed = (4 * fine - coarse) / 3, float(np.sum(g * u))
         scale = max(1.0, float(np.abs(g).sum()))
-        assert abs(measured - claimed) <= tolerance * scale, f"{row}, argument {k}: the maps say {claimed}, differences {measured}"
+        assert abs(measured - claimed) <= tolerance * scale, (
+            f"{row}, argument {k}: the maps say {claimed}, differences {measured}"
+        )
 
 
 def seeded_dropout(x, p):
@@ -182,6 +206,9 @@ OPERATIONS = [
         }.items()
     ),
     O("logical_not", ops.logical_not, D.truths, lambda x: x == 0, differentiable=False),
+    O("bitwise_and", ops.bitwise_and, D.bits, np.bitwise_and, differentiable=False),
+    O("bitwise_or", ops.bitwise_or, D.bits, np.bitwise_or, differentiable=False),
+    O("bitwise_not", ops.bitwise_not, D.bit, lambda x: x == 0 if x.dtype == bool else -1 - x, differentiable=False),
     # Functions of each entry
     O("exp", ops.exp, D.unary, lambda x: np.e**x),
     O("log", ops.log, D.of_positive, lambda x: np.log2(x) * np.log(2)),
@@ -243,7 +270,14 @@ OPERATIONS = [
     O("huber_loss", F.huber_loss, L.huber, distance(naive.huber), FT + "huber_loss"),
     O("smooth_l1_loss", F.smooth_l1_loss, L.smooth_l1, distance(naive.smooth_l1), FT + "smooth_l1_loss"),
     O("kl_div", F.kl_div, L.divergences, naive.kl_div, FT + "kl_div"),
-    O("binary_cross_entropy", F.binary_cross_entropy, L.bernoulli, naive.bernoulli, FT + "binary_cross_entropy", constants=("weight",)),
+    O(
+        "binary_cross_entropy",
+        F.binary_cross_entropy,
+        L.bernoulli,
+        naive.bernoulli,
+        FT + "binary_cross_entropy",
+        constants=("weight",),
+    ),
     O(
         "binary_cross_entropy_with_logits",
         F.binary_cross_entropy_with_logits,
@@ -254,7 +288,14 @@ OPERATIONS = [
     ),
     O("nll_loss", F.nll_loss, L.labelled, naive.nll_loss, FT + "nll_loss", constants=("weight",)),
     O("cross_entropy", F.cross_entropy, L.smoothly_labelled, naive.cross_entropy, FT + "cross_entropy", constants=("weight",)),
-    O("cross_entropy[soft]", F.cross_entropy, L.softly_labelled, naive.cross_entropy, FT + "cross_entropy", constants=("weight",)),
+    O(
+        "cross_entropy[soft]",
+        F.cross_entropy,
+        L.softly_labelled,
+        naive.cross_entropy,
+        FT + "cross_entropy",
+        constants=("weight",),
+    ),
     # Images
     O("conv2d", F.conv2d, L.convolution, naive.conv2d, FT + "conv2d"),
     O("conv_transpose2d", F.conv_transpose2d, L.transposed_convolution, naive.conv_transpose2d, FT + "conv_transpose2d"),
@@ -277,7 +318,18 @@ OPERATIONS = [
     O("dropout", seeded_dropout, D.then(0.0, 0.3, 0.5, 1.0), naive_dropout, None),
 ]
 
-NOT_DIFFERENTIABLE = {"arange", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like", "rand", "randint"} | {
+NOT_DIFFERENTIABLE = {
+    "arange",
+    "eye",
+    "from_numpy",
+    "full",
+    "full_like",
+    "linspace",
+    "ones",
+    "ones_like",
+    "rand",
+    "randint",
+} | {
     "randn",
     "randperm",
     "tensor",

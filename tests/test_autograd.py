@@ -140,26 +140,6 @@ def test_retain_graph_allows_a_second_call_and_without_it_nothing_changes():
     assert (x.grad.item(), w.grad.item()) == (2 * once[0], 2 * once[1])
 
 
-def test_work_shared_by_maps_is_not_taken_from_an_earlier_call():
-    """Maps may remember the last gradient and what they made of it; neither may be stale or written to since."""
-    from minimtl.kernels.shared import once
-
-    @mm.differentiable
-    def both(a, b):
-        work = once(lambda G: (G * b, G * a))
-        return a * b, lambda G: work(G)[0], lambda G: work(G)[1]
-
-    a, b, v = leaf(2.0, 3.0), leaf(5.0, 7.0), mm.ones(2, dtype="float64")
-    y = both(a, b)
-    y.backward(v, retain_graph=True)
-    a.grad.zero_()
-    y.backward(v, retain_graph=True)
-    assert a.grad.tolist() == [5, 7]
-    v.zero_()
-    y.backward(v)
-    assert (a.grad.tolist(), b.grad.tolist()) == ([5, 7], [4, 6])
-
-
 # grad
 
 
@@ -271,6 +251,15 @@ def test_no_grad_and_enable_grad_nest():
     assert mm.is_grad_enabled()
 
 
+def test_set_grad_enabled_is_a_statement_too():
+    mm.set_grad_enabled(False)
+    try:
+        assert not (leaf(1.0) * 2).requires_grad
+    finally:
+        mm.set_grad_enabled(True)
+    assert (leaf(1.0) * 2).requires_grad
+
+
 def test_one_context_may_be_entered_twice():
     context = mm.no_grad()
     with mm.enable_grad(), context:
@@ -281,33 +270,35 @@ def test_one_context_may_be_entered_twice():
 
 
 def test_a_decorated_function_may_call_itself_and_run_in_two_threads():
-    inside, leave = threading.Barrier(2), threading.Event()
-    after = []
+    """One thread enters, the other enters, the one leaves, the other leaves; each gets its own mode back."""
+    entered, both, left = threading.Event(), threading.Event(), threading.Event()
+    after = {}
 
     @mm.no_grad()
-    def work(first, depth=2):
+    def work(reached, go_on, depth=2):
         assert not mm.is_grad_enabled()
         if depth:
-            return work(first, depth - 1)
-        inside.wait(10)
-        return first or leave.wait(10)
+            return work(reached, go_on, depth - 1)
+        reached.set()
+        return go_on.wait(10)
 
     def recorded():
-        work(True)
-        after.append(mm.is_grad_enabled())
-        leave.set()
+        work(entered, both)
+        after["recorded"] = mm.is_grad_enabled()
+        left.set()
 
     def unrecorded():
         with mm.no_grad():
-            work(False)
-            after.append(mm.is_grad_enabled())
+            entered.wait(10)
+            work(both, left)
+            after["unrecorded"] = mm.is_grad_enabled()
 
-    threads = [threading.Thread(target=f) for f in (unrecorded, recorded)]
+    threads = [threading.Thread(target=f) for f in (recorded, unrecorded)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
-    assert sorted(after) == [False, True]
+        thread.join(30)
+    assert after == {"recorded": True, "unrecorded": False}
 
 
 def test_no_grad_in_one_thread_says_nothing_about_another():

@@ -1,5 +1,7 @@
 """Writing in place: what a recorded graph still needs is guarded, what nobody needs is free, and no gradient is shared."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -184,6 +186,30 @@ def test_indices_are_guarded_too(index):
     k.zero_()
     with pytest.raises(RuntimeError, match="modified"):
         values.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "map_of",
+    [
+        lambda x: lambda G: 2 * G * x,
+        lambda x: lambda G, x=x: 2 * G * x,
+        lambda x: partial(lambda x, G: 2 * G * x, x),
+        lambda x: partial(lambda G, x: 2 * G * x, x=x),
+        lambda x: (lambda inner: lambda G: inner(G))(lambda G: 2 * G * x),
+        lambda x: (lambda parts: lambda G: 2 * G * parts[0][0])([(x, 1)]),
+    ],
+    ids=["closure", "default", "partial", "partial by name", "function", "list"],
+)
+def test_a_map_is_guarded_however_it_holds_its_arrays(map_of):
+    @mm.differentiable
+    def square(x):
+        return x * x, map_of(x)
+
+    x = mm.tensor([1.0, 2.0], requires_grad=True)
+    y = square(x).sum()
+    x.detach().zero_()
+    with pytest.raises(RuntimeError, match="square needs"):
+        y.backward()
 
 
 def test_training_forgets_the_old_numbers():

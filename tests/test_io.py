@@ -29,7 +29,7 @@ def safetensors(request):
 def array_of(dtype, shape, seed):
     """Any bytes that are numbers of the dtype, NaN and infinity among them."""
     n = int(np.prod(shape)) * dtype.itemsize
-    data = np.random.default_rng(seed).integers(0, 2 if dtype == bool else 256, n, dtype=np.uint8)
+    data = np.random.default_rng(seed).integers(0, 2 if dtype.kind == "b" else 256, n, dtype=np.uint8)
     return data.view(dtype).reshape(shape)
 
 
@@ -221,6 +221,22 @@ def test_a_damaged_npz_is_refused_or_harmless(tmp_path, data):
     else:
         assert list(loaded) == list(STATE)
         assert all(same(loaded[name], STATE[name]) for name in STATE)
+
+
+@pytest.mark.parametrize("damage", ["a member hides another", "a name in another code"])
+def test_a_damaged_list_of_members_is_refused(tmp_path, damage):
+    """One byte of the zip's list, which has no checksum, and a tensor would be gone or renamed."""
+    path = tmp_path / "state.npz"
+    mm.save(STATE, path)
+    whole = bytearray(path.read_bytes())
+    first, last, end = whole.find(b"PK\1\2"), whole.rfind(b"PK\1\2"), whole.rfind(b"PK\5\6")
+    if damage == "a member hides another":
+        whole[whole.rfind(b"PK\1\2", 0, last) + 32] = end - last  # the length of a comment behind the name
+    else:
+        whole[first + 9] ^= 8  # the mark of UTF-8
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match=r"state\.npz"):
+        mm.load(path)
 
 
 @settings(on_files, max_examples=200)

@@ -14,7 +14,6 @@ from kernel_cases import KERNELS, LAYOUTS, Kernel, laid_out, normal, pairs, run,
 
 from minimtl.backend import Array
 from minimtl.kernels import conv, norm, pool, window
-from minimtl.kernels.shared import once
 
 every_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=repr)
 quick = settings(deadline=None, max_examples=60)
@@ -329,30 +328,3 @@ def test_sum_runs(runs: list[list[int]], axis: int) -> None:
     x, (starts, stops) = normal(0, 6, 6, 6), np.array(runs).T
     wanted = np.stack([x.take(range(*run), axis).sum(axis) for run in runs], axis)
     close(window.sum_runs(x, axis, starts, stops), wanted, 1e-14)
-
-
-def test_once() -> None:
-    calls = []
-
-    def f(g: Array) -> Array:
-        calls.append(g)
-        return 2 * g
-
-    shared, g = once(f), np.ones(3)
-    assert shared(g) is shared(g)
-    assert len(calls) == 1
-    np.testing.assert_array_equal(shared(3 * g), 6 * g)
-    assert len(calls) == 2
-
-
-def test_once_keeps_nothing_after_the_maps() -> None:
-    g = np.ones(3)
-    held, shared = weakref.ref(g), once(lambda g: 2 * g)
-    result = weakref.ref(shared(g))
-    gc.disable()
-    try:
-        del shared, g
-        assert held() is None
-        assert result() is None
-    finally:
-        gc.enable()

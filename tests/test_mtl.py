@@ -141,7 +141,7 @@ def test_a_head_that_reaches_into_φ_or_into_another_head_is_refused() -> None:
     head = nn.Linear(3, 1)
     with pytest.raises(ValueError, match=r"head 'b'.*'a'"):
         mtl.HardSharing(trunk, {"a": head, "b": head})
-    with pytest.raises(ValueError, match="at least one head"):
+    with pytest.raises(ValueError, match="at least one"):
         mtl.HardSharing(trunk, {})
 
 
@@ -252,7 +252,7 @@ def test_what_does_not_fit_together_is_refused() -> None:
         mtl.Task("a", loss, metrics=["f2"])
     with pytest.raises(KeyError, match=r"labels for \['a'\] only"):
         trainer().fit([(mm.randn(2, 3), {"a": mm.tensor([0, 1])})], verbose=False)
-    with pytest.raises(ValueError, match="must be a scalar"):
+    with pytest.raises(ValueError, match="task 'b': the loss must be a scalar"):
         run = trainer()
         run.tasks["b"].loss = nn.MSELoss(reduction="none")
         run.fit([batch()], verbose=False)

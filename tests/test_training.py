@@ -84,6 +84,9 @@ def test_learning_curves_have_a_panel_for_each_quantity_and_a_line_for_each_seri
     loss, accuracy = figure.axes
     assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy")
     assert [line.get_label() for line in loss.lines] == ["weighted sum", "digit"]
-    assert [(line.get_label(), line.get_linestyle()) for line in accuracy.lines] == [("digit", "-"), ("digit, validation", "--")]
+    assert [(line.get_label(), line.get_linestyle()) for line in accuracy.lines] == [
+        ("digit", "-"),
+        ("digit, validation", "--"),
+    ]
     assert accuracy.lines[0].get_color() == accuracy.lines[1].get_color() == loss.lines[1].get_color()
     assert list(accuracy.lines[0].get_ydata()) == [0.25, 0.5]

@@ -25,13 +25,14 @@ def erf_series() -> tuple[float, ...]:
 
 def erf(x: Array) -> Array:
     """y = 2/√π ∫₀ˣ e^{−t²} dt, by Clenshaw's recurrence on `erf_series`; beyond |x| = 6 it is ±1 to the last digit."""
+    inside = np.abs(x) < 6
     x = np.clip(x, -6, 6)
     t = x * x / 18 - 1
     before, last = np.zeros_like(t), np.zeros_like(t)
     first, *rest = erf_series()
     for c in reversed(rest):
         before, last = last, c + 2 * t * last - before
-    return x * (first + t * last - before)
+    return np.where(inside, x * (first + t * last - before), np.sign(x))
 
 
 def gelu_exact(x: Array) -> Result:

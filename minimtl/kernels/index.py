@@ -14,20 +14,20 @@ def take(x: Array, index: Any) -> Result:
     Numbers and slices are read first and tensors after them, as in PyTorch: `x[0, :, [1, 2]]` is (H, 2) for x of shape
     (C, H, W), where NumPy, to which 0 is one more tensor, puts the 2 in front.
     """
-    plain, tensors = parts(index, x.ndim)
+    (plain, tensors), shape, size = parts(index, x.ndim), x.shape, x.size
 
     def read(a: Array) -> Array:
         return a[plain] if tensors is None else a[plain][tensors]
 
     def gx(g: Array) -> Array:
-        gx = np.zeros_like(x)
+        gx = np.zeros_like(g, shape=shape)
         if tensors is None:
             gx[plain] = g
             return gx
-        places = read(np.arange(x.size, like=x).reshape(x.shape))  # which number of x each number of y is
+        places = read(np.arange(size, like=g).reshape(shape))  # which number of x each number of y is
         flat = gx.reshape(-1)
         np.add.at(flat, places.reshape(-1), g.reshape(-1))  # 1-D, the one form in which NumPy does this fast
-        return flat.reshape(x.shape)
+        return flat.reshape(shape)
 
     return read(x), gx
 

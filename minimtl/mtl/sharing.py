@@ -14,8 +14,8 @@ class HardSharing(nn.Module):
     """
 
     def __init__(self, shared: nn.Module, heads: Mapping[str, nn.Module]) -> None:
-        if not heads:
-            raise ValueError("HardSharing: needs at least one head")
+        if not isinstance(heads, Mapping) or not heads:
+            raise ValueError(f"HardSharing: heads must be {{name: module}}, at least one, got {heads!r}")
         self.shared = shared
         self.heads = nn.ModuleDict(heads)
         owners: dict[nn.Parameter, str] = dict.fromkeys(shared.parameters(), "shared")

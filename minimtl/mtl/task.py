@@ -1,7 +1,8 @@
 """A task: what the model should be good at, how that is measured, and how much it counts."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from minimtl.autograd import Tensor
@@ -24,11 +25,25 @@ class Task:
     target: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.weight) and self.weight >= 0):
+        if not isinstance(self.name, str) or not self.name or self.name.split()[0] == "validation":
+            raise ValueError(f"Task: the name must be a text that does not begin with 'validation', got {self.name!r}")
+        if isinstance(self.loss, type) or not callable(self.loss):
+            raise TypeError(f"Task {self.name!r}: loss must be a function or an instance, got {self.loss!r}")
+        if not isinstance(self.weight, (int, float)) or not (math.isfinite(self.weight) and self.weight >= 0):
             raise ValueError(f"Task {self.name!r}: weight must be finite and not negative, got {self.weight}")
+        if isinstance(self.metrics, str):
+            raise TypeError(f"Task {self.name!r}: metrics must be a list of names, got {self.metrics!r}")
         unknown = [m for m in self.metrics if m not in METRICS]
         if unknown:
             raise ValueError(f"Task {self.name!r}: unknown metrics {unknown}; there are {sorted(METRICS)}")
+
+    @contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """What goes wrong in this context is told with the name of the task."""
+        try:
+            yield
+        except (ValueError, TypeError, IndexError) as error:
+            raise type(error)(f"task {self.name!r}: {error}") from error
 
     def labels(self, y: Tensor | dict[str, Tensor]) -> Tensor:
         """The labels of this task among those of a batch."""

@@ -33,20 +33,25 @@ class Trainer:
             raise ValueError(f"Trainer: the tasks are {names}, the heads of the model {list(heads.keys())}")
         if not any(task.weight for task in tasks):
             raise ValueError("Trainer: all weights are 0")
+        trained = {p for group in optimizer.param_groups for p in group["params"]}
+        if trained.isdisjoint(model.parameters()):
+            raise ValueError("Trainer: the optimizer has no parameter of the model")
         self.model, self.optimizer = model, optimizer
         self.tasks = {task.name: task for task in tasks}
+        self.weights = {task.name: task.weight for task in tasks}  # α
         self.steps = 0
 
     def fit(self, loader: Loader, epochs: int = 1, validation: Loader | None = None, verbose: bool = True) -> History:
         """Train for so many epochs; after each, a row of the table, with the metrics on the validation data if given."""
+        if not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(f"Trainer: epochs must be an integer ≥ 1, got {epochs!r}")
         history = History()
         for epoch in range(1, epochs + 1):
             start, means = time.perf_counter(), Means()
             self.model.train()
-            bar = progress(self.batches(loader), f"epoch {epoch}/{epochs}", show=verbose)
-            for x, y in bar:
+            for x, y in progress(self.batches(loader), f"epoch {epoch}/{epochs}", show=verbose):
                 self.step(x, y, means)
-            row = {"epoch": float(epoch), **means.values()}
+            row = {"epoch": float(epoch), **self.summary(means)}
             if validation is not None:
                 row |= {f"validation {name}": value for name, value in self.evaluate(validation).items()}
             row["seconds"] = time.perf_counter() - start
@@ -55,51 +60,59 @@ class Trainer:
                 say(history.table(header=epoch == 1, rows=history.rows[-1:]))
         return history
 
-    def step(self, x: Any, y: Any, means: "Means") -> None:
+    def step(self, x: Any, y: Any, means: Means) -> None:
         """One step down the gradient of the weighted loss. A loss that is not finite stops before anything has moved."""
         self.steps += 1
-        outputs = self.model(x)
-        L = self.losses(outputs, y)
+        L = self.losses(x, y, means)  # all that can fail comes before the first parameter moves
         for k, loss in L.items():
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(f"Trainer: the loss of task {k!r} is {loss.item()} at step {self.steps}")
-        total = weighted_loss(L, {k: task.weight for k, task in self.tasks.items()})
         self.optimizer.zero_grad()
-        total.backward()
+        weighted_loss(L, self.weights).backward()
         self.optimizer.step()
-        means.add("loss", total.item(), 1)
-        self.measure(outputs, y, L, means)
 
-    def losses(self, outputs: Mapping[str, Tensor], y: Any) -> dict[str, Tensor]:
-        """L: task → its loss on a batch, a scalar."""
-        L = {k: task.loss(outputs[k], task.labels(y)) for k, task in self.tasks.items() if k in outputs}
-        for k, loss in L.items():
-            if loss.numel() != 1:
-                raise ValueError(f"Trainer: the loss of task {k!r} must be a scalar, got shape {loss.shape}")
+    def losses(self, x: Any, y: Any, means: Means) -> dict[str, Tensor]:
+        """L: task → its loss on a batch, a scalar; losses and metrics are added to the means, each sample counting once."""
+        outputs, L = self.model(x), {}
+        own = isinstance(x, Mapping) and set(x) <= set(self.tasks)  # the batch has inputs of some tasks only
+        for k, task in self.tasks.items():
+            if own and k not in x:
+                continue
+            if k not in outputs:
+                raise KeyError(f"Trainer: the model has no output for task {k!r}, only for {list(outputs)}")
+            labels = task.labels(y)
+            with task.named_in_errors():
+                L[k] = task.loss(outputs[k], labels)
+                if L[k].numel() != 1:
+                    raise ValueError(f"the loss must be a scalar, got shape {L[k].shape}")
+                means.add(f"{k} loss", L[k].item(), len(labels))
+                for metric in task.metrics:
+                    means.add(f"{k} {metric}", METRICS[metric](outputs[k], labels), len(labels))
         return L
 
-    def measure(self, outputs: Mapping[str, Tensor], y: Any, L: Mapping[str, Tensor], means: "Means") -> None:
-        """Add loss and metrics of a batch to the running means, each sample counting once."""
-        for k, loss in L.items():
-            labels = self.tasks[k].labels(y)
-            means.add(f"{k} loss", loss.item(), len(labels))
-            for metric in self.tasks[k].metrics:
-                means.add(f"{k} {metric}", METRICS[metric](outputs[k], labels), len(labels))
+    def summary(self, means: Means) -> dict[str, float]:
+        """The means, after Σₖ αₖ Lₖ of them."""
+        values = means.values()
+        if not values:
+            raise ValueError("Trainer: the loader gave no batch")
+        return {"loss": sum(α * values[f"{k} loss"] for k, α in self.weights.items() if f"{k} loss" in values), **values}
 
     def evaluate(self, loader: Loader) -> dict[str, float]:
-        """{"digit loss": …, "digit accuracy": …}: the mean loss and the metrics of every task, in evaluation mode."""
-        means, training = Means(), self.model.training
+        """{"loss": …, "digit loss": …, "digit accuracy": …}: mean losses and metrics of all tasks, in evaluation mode."""
+        if isinstance(loader, Mapping):
+            batches: Iterator[Any] = (({k: x}, {k: y}) for k in loader for x, y in loader[k])
+        else:
+            batches = iter(loader)
+        means, modes = Means(), {module: module.training for module in self.model.modules()}
         self.model.eval()
-        with no_grad():
-            if isinstance(loader, Mapping):
-                batches: Iterator[Any] = (({k: x}, {k: y}) for k in loader for x, y in loader[k])
-            else:
-                batches = iter(loader)
-            for x, y in batches:
-                outputs = self.model(x)
-                self.measure(outputs, y, self.losses(outputs, y), means)
-        self.model.train(training)
-        return means.values()
+        try:
+            with no_grad():
+                for x, y in batches:
+                    self.losses(x, y, means)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        return self.summary(means)
 
     def batches(self, loader: Loader) -> Iterable[Any]:
         """The batches of an epoch; of loaders per task, one batch of each per step."""

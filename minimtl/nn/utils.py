@@ -18,8 +18,9 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
     if max_norm < 0:
         raise ValueError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
     found = with_grad(parameters)
-    sizes = [float(np.linalg.norm(p.grad.array.reshape(-1), norm_type)) for p in found if p.grad is not None]
-    total = float(np.linalg.norm(np.array(sizes), norm_type)) if sizes else 0.0
+    with np.errstate(all="ignore"):
+        sizes = [float(np.linalg.norm(p.grad.array.reshape(-1), norm_type)) for p in found if p.grad is not None]
+        total = float(np.linalg.norm(np.array(sizes), norm_type)) if sizes else 0.0
     scale = max_norm / (total + 1e-6)
     for p in found if scale < 1 or math.isnan(scale) else ():
         p.grad = p.grad * scale if p.grad is not None else None

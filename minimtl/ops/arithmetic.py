@@ -102,8 +102,8 @@ def share(wins: Array, ties: Array, like: Array) -> Array:
 def where(condition: Array, a: Array, b: Array) -> Result:
     """y = a where the condition holds, else b      ∂L/∂a = G [condition]      ∂L/∂b = G [not condition]"""
     a, b = promote(a, b)
-    if np.asarray(condition).dtype.kind != "b":
-        raise TypeError(f"where: condition must be a boolean tensor, got {np.asarray(condition).dtype}")
+    if np.result_type(condition).kind != "b":
+        raise TypeError(f"where: condition must be a boolean tensor, got {np.result_type(condition)}")
     return np.where(condition, a, b), None, lambda G: G * condition, lambda G: G * ~condition
 
 

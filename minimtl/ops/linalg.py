@@ -26,7 +26,7 @@ def matmul(A: Array, B: Array) -> Result:
         raise ValueError(f"matmul: the leading axes of {A.shape} and {B.shape} do not broadcast") from error
     row = A if A.ndim > 1 else A[None, :]
     column = B if B.ndim > 1 else B[:, None]
-    Y = np.asarray(A @ B)
+    Y = A @ B
     whole = (*np.broadcast_shapes(row.shape[:-2], column.shape[:-2]), row.shape[-2], column.shape[-1])
 
     def gA(G: Array) -> Array:
@@ -78,7 +78,7 @@ def _einsum(operands: list[Array], inputs: list[str], output: str, sizes: dict[s
         return gx
 
     y = np.einsum(f"{','.join(inputs)}->{output}", *operands, optimize=True)
-    return np.asarray(y), *(carry(k) for k in range(len(operands)))
+    return y, *(carry(k) for k in range(len(operands)))
 
 
 def einsum(equation: str, *operands: Tensor) -> Tensor:
@@ -89,8 +89,8 @@ def einsum(equation: str, *operands: Tensor) -> Tensor:
     """
     if not isinstance(equation, str):
         raise TypeError(f"einsum: equation must be a string, got {type(equation).__name__}")
-    for i, x in enumerate(operands):
-        check.tensor("einsum", f"operand {i}", x)
+    for k, x in enumerate(operands):
+        check.tensor("einsum", f"operand {k}", x)
     check.one_dtype("einsum", *operands)
     left, arrow, output = equation.replace(" ", "").partition("->")
     inputs = left.split(",")

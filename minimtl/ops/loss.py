@@ -181,8 +181,8 @@ def cross_entropy(
     else:
         q, total = one_hot_targets(name, input, target, weight, ignore_index)
     if label_smoothing:
-        counts = 1 if dtypes.is_float(target.array) else (target.array != ignore_index).reshape(q.shape[0], 1, *q.shape[2:])
-        q = (1 - label_smoothing) * q + Tensor(np.asarray(counts * (label_smoothing / C)).astype(x.dtype))
+        kept = 1.0 if dtypes.is_float(target.array) else (target != ignore_index).reshape(q.shape[0], 1, *q.shape[2:]).to(x.dtype)
+        q = (1 - label_smoothing) * q + label_smoothing / C * kept
     losses = _cross_entropy(x, q if w is None else q * w)
     if reduction == "mean":
         return over(sum(losses), total)

@@ -22,26 +22,26 @@ def reduced(name: str, x: Array, dim: Dims) -> tuple[int, ...]:
     return check.axes(name, x, None if isinstance(dim, (tuple, list)) and not dim else dim)
 
 
-def spread(G: Array, x: Array, axes: tuple[int, ...]) -> Array:
-    """G repeated along the reduced axes of x."""
-    return np.broadcast_to(G.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]), x.shape)
+def spread(G: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
+    """G repeated along the axes that were reduced, in the shape that they had."""
+    return np.broadcast_to(G.reshape([1 if i in axes else n for i, n in enumerate(shape)]), shape)
 
 
 @differentiable
 def sum(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
     """y = Σ x      ∂L/∂x = G over the axes      integers and booleans add up to int64"""
-    axes = reduced("sum", x, dim)
+    axes, shape = reduced("sum", x, dim), x.shape
     dtype = None if dtypes.is_float(x) else dtypes.int64
-    return x.sum(axis=axes, keepdims=keepdim, dtype=dtype), lambda G: spread(G, x, axes)
+    return x.sum(axis=axes, keepdims=keepdim, dtype=dtype), lambda G: spread(G, shape, axes)
 
 
 @differentiable
 def mean(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
     """y = 1/n Σ x      ∂L/∂x = G / n over the axes      NaN where n = 0"""
     check.floating("mean", x)
-    axes = reduced("mean", x, dim)
-    n = math.prod(x.shape[i] for i in axes)
-    return x.sum(axis=axes, keepdims=keepdim) / n, lambda G: spread(G / n, x, axes)
+    axes, shape = reduced("mean", x, dim), x.shape
+    n = math.prod(shape[i] for i in axes)
+    return x.sum(axis=axes, keepdims=keepdim) / n, lambda G: spread(G / n, shape, axes)
 
 
 def centred(name: str, x: Array, dim: Dims, correction: int) -> tuple[tuple[int, ...], Array, float]:
@@ -58,7 +58,7 @@ def centred(name: str, x: Array, dim: Dims, correction: int) -> tuple[tuple[int,
 def var(x: Array, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Result:
     """y = 1/(n−c) Σ (x − x̄)²      ∂L/∂x = G 2 (x − x̄)/(n−c)      c: correction, 1 for the unbiased estimate"""
     axes, d, scale = centred("var", x, dim, correction)
-    return (d * d).sum(axis=axes, keepdims=keepdim) * scale, lambda G: spread(G, x, axes) * (2 * scale * d)
+    return (d * d).sum(axis=axes, keepdims=keepdim) * scale, lambda G: spread(G, d.shape, axes) * (2 * scale * d)
 
 
 @differentiable
@@ -68,7 +68,7 @@ def std(x: Array, dim: Dims = None, correction: int = 1, keepdim: bool = False) 
     y = np.sqrt((d * d).sum(axis=axes, keepdims=keepdim) * scale)
 
     def gx(G: Array) -> Array:
-        return spread(np.where(y == 0, 0, G / y), x, axes) * (scale * d)
+        return spread(np.where(y == 0, 0, G / y), d.shape, axes) * (scale * d)
 
     return y, gx
 
@@ -94,10 +94,11 @@ def extreme_along(x: Array, sign: int, dim: int, keepdim: bool) -> Result:
     if x.ndim == 0:
         return (x.copy(), np.zeros_like(x, dtype=dtypes.int64)), lambda G: G
     not_empty(name, x, (axis,))
+    shape = x.shape
     k = np.expand_dims(x.argmax(axis=axis) if sign > 0 else x.argmin(axis=axis), axis)
 
     def gx(G: Array) -> Array:
-        gx = np.zeros_like(x)
+        gx = np.zeros_like(G, shape=shape)
         np.put_along_axis(gx, k, G.reshape(k.shape), axis)
         return gx
 
@@ -112,7 +113,7 @@ def extreme(x: Array, sign: int) -> Result:
     y = x.max() if sign > 0 else x.min()
 
     def gx(G: Array) -> Array:
-        best = x == y
+        best = x == y if y == y else x != x  # NaN is above and below all numbers, and differs from itself
         return (best * (G / best.sum())).astype(x.dtype)
 
     return y, gx
@@ -135,7 +136,7 @@ def argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Result:
     """Where the largest entry is, the first of equals; without `dim`, counted through the flattened tensor."""
     axis = None if dim is None else check.axis("argmax", x, dim)
     not_empty("argmax", x, check.axes("argmax", x, dim))
-    return (np.asarray(x.argmax(axis=axis if x.ndim else None, keepdims=keepdim)),)
+    return (x.argmax(axis=axis if x.ndim else None, keepdims=keepdim),)
 
 
 @differentiable
@@ -143,7 +144,7 @@ def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Result:
     """Where the smallest entry is, the first of equals; without `dim`, counted through the flattened tensor."""
     axis = None if dim is None else check.axis("argmin", x, dim)
     not_empty("argmin", x, check.axes("argmin", x, dim))
-    return (np.asarray(x.argmin(axis=axis if x.ndim else None, keepdims=keepdim)),)
+    return (x.argmin(axis=axis if x.ndim else None, keepdims=keepdim),)
 
 
 @differentiable

@@ -9,8 +9,13 @@ import numpy as np
 from minimtl import dtypes, kernels
 from minimtl.autograd import Tensor, differentiable
 from minimtl.backend import Array, device_of, is_array, to_device
-from minimtl.kernels.shared import Result
+from minimtl.kernels.shared import Map, Result
 from minimtl.ops import check
+
+
+def back_to(shape: tuple[int, ...]) -> Map:
+    """G in the shape that the argument had. Maps here hold shapes, not arrays: no numbers are needed to move numbers back."""
+    return lambda G: G.reshape(shape)
 
 
 @differentiable
@@ -22,7 +27,7 @@ def reshape(x: Array, shape: Sequence[int]) -> Result:
     fits = x.size == known if not free else free == 1 and known > 0 and x.size % known == 0
     if not fits or any(n < -1 for n in sizes):
         raise ValueError(f"reshape: {x.size} entries of shape {x.shape} do not fill the shape {sizes}")
-    return x.reshape(sizes), lambda G: G.reshape(x.shape)
+    return x.reshape(sizes), back_to(x.shape)
 
 
 @differentiable
@@ -32,7 +37,7 @@ def flatten(x: Array, start_dim: int = 0, end_dim: int = -1) -> Result:
     if first > last:
         raise ValueError(f"flatten: start_dim {start_dim} lies behind end_dim {end_dim} in a tensor of {x.ndim} axes")
     shape = (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
-    return x.reshape(shape), lambda G: G.reshape(x.shape)
+    return x.reshape(shape), back_to(x.shape)
 
 
 @differentiable
@@ -55,13 +60,13 @@ def transpose(x: Array, dim0: int, dim1: int) -> Result:
 def squeeze(x: Array, dim: check.Dims = None) -> Result:
     """Without the axes of size 1, or those of them in dim.      ∂L/∂x = G in the shape of x"""
     axes = tuple(i for i in check.axes("squeeze", x, dim) if x.shape[i] == 1)
-    return x.squeeze(axes), lambda G: G.reshape(x.shape)
+    return x.squeeze(axes), back_to(x.shape)
 
 
 @differentiable
 def unsqueeze(x: Array, dim: int) -> Result:
     """With a new axis of size 1 at dim.      ∂L/∂x = G in the shape of x"""
-    return np.expand_dims(x, check.axis("unsqueeze", x, dim, new=1)), lambda G: G.reshape(x.shape)
+    return np.expand_dims(x, check.axis("unsqueeze", x, dim, new=1)), back_to(x.shape)
 
 
 @differentiable(broadcasts=True)
@@ -101,7 +106,8 @@ def cat(tensors: Sequence[Array], dim: int = 0) -> Result:
     ends = np.cumsum([x.shape[axis] for x in tensors]).tolist()
     cuts = [(slice(None),) * axis + (slice(e - x.shape[axis], e),) for x, e in zip(tensors, ends, strict=True)]
     y = np.concatenate(tensors, axis=axis, dtype=dtype)
-    return y, *(lambda G, cut=cut, x=x: G[cut].astype(x.dtype, copy=False) for cut, x in zip(cuts, tensors, strict=True))
+    own = [(cut, x.dtype) for cut, x in zip(cuts, tensors, strict=True)]
+    return y, *(lambda G, cut=cut, dtype=dtype: G[cut].astype(dtype, copy=False) for cut, dtype in own)
 
 
 @differentiable(casts=True)
@@ -113,7 +119,8 @@ def stack(tensors: Sequence[Array], dim: int = 0) -> Result:
         raise ValueError(f"stack: all tensors must have one shape, got {shapes}")
     axis = check.axis("stack", tensors[0], dim, new=1)
     y = np.stack(tensors, axis=axis, dtype=dtype)
-    return y, *(lambda G, i=i, x=x: np.take(G, i, axis).astype(x.dtype, copy=False) for i, x in enumerate(tensors))
+    own = [x.dtype for x in tensors]
+    return y, *(lambda G, i=i, d=d: np.take(G, i, axis).astype(d, copy=False) for i, d in enumerate(own))
 
 
 def split(x: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
@@ -122,12 +129,12 @@ def split(x: Tensor, split_size_or_sections: int | Sequence[int], dim: int = 0) 
     if x.array.ndim == 0:
         raise ValueError("split: a 0-d tensor has no axis to cut")
     axis = check.axis("split", x.array, dim)
-    sections, n = split_size_or_sections, x.array.shape[axis]
-    if not isinstance(sections, (tuple, list)):
-        if not check.is_integer(sections) or sections <= 0:
-            raise ValueError(f"split: the size of a piece must be a positive integer, got {sections!r}")
-        sections = [min(sections, n - i) for i in range(0, n, sections)] or [0]
-    sections = check.shape_of("split", (sections,))
+    size, n = split_size_or_sections, x.array.shape[axis]
+    if isinstance(size, int):
+        if size <= 0:
+            raise ValueError(f"split: the size of a piece must be positive, got {size}")
+        size = [min(size, n - i) for i in range(0, n, size)] or [0]
+    sections = check.shape_of("split", size)
     if sum(sections) != n or any(s < 0 for s in sections):
         raise ValueError(f"split: sizes {list(sections)} must add up to {n}, the length of dim {axis}")
     starts = [sum(sections[:i]) for i in range(len(sections))]
@@ -184,11 +191,11 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float =
         slice(max(a, 0), max(a, 0) + n + min(a, 0) + min(b, 0)) for n, (a, b) in zip(input.shape, pairs, strict=True)
     )
     source = tuple(slice(max(-a, 0), n + min(b, 0)) for n, (a, b) in zip(input.shape, pairs, strict=True))
-    y = np.full_like(input, value, shape=shape)
+    y, whole = np.full_like(input, value, shape=shape), input.shape
     y[inside] = input[source]
 
     def gx(G: Array) -> Array:
-        gx = np.zeros_like(input)
+        gx = np.zeros_like(G, shape=whole)
         gx[source] = G[inside]
         return gx
 
@@ -198,8 +205,8 @@ def pad(input: Array, pad: Sequence[int], mode: str = "constant", value: float =
 @differentiable(casts=True)
 def cast(x: Array, dtype: np.dtype[Any]) -> Result:
     """x in another dtype; a copy only where it differs.      ∂L/∂x = G in the dtype of x"""
-    y = x.astype(dtype, copy=False)
-    return (y, lambda G: G.astype(x.dtype, copy=False)) if dtypes.is_float(y) else (y,)
+    y, own = x.astype(dtype, copy=False), x.dtype
+    return (y, lambda G: G.astype(own, copy=False)) if dtypes.is_float(y) else (y,)
 
 
 @differentiable

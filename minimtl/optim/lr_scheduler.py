@@ -1,7 +1,8 @@
 """Schedules: the learning rate as a function of how many steps (usually epochs) are over.
 
 η₀ is the group's rate when the schedule is made, t the number of calls of `step()` since. The rate is always computed from
-η₀ and t, so that a saved schedule continues exactly.
+η₀ and t, so that a saved schedule continues exactly; two schedules on one optimiser overwrite each other, where PyTorch's
+multiply: write their product as a `LambdaLR`.
 """
 
 import math

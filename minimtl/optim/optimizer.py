@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from minimtl.autograd import Tensor, no_grad
-from minimtl.backend import Array
+from minimtl.backend import Array, is_array, to_device
 from minimtl.ops import tensor_of
 
 Group = dict[str, Any]
@@ -70,9 +70,9 @@ class Optimizer:
                 raise ValueError(
                     f"{type(self).__name__}: a gradient of {g.dtype} {g.shape} for a parameter of {p.dtype} {p.shape}"
                 )
-        with no_grad():
+        with no_grad(), np.errstate(all="ignore"):
             for p, g, group in moving:
-                self.move(p.written(), g.array, self.state.setdefault(p, {}), group)
+                self.move(p._written(), g.array, self.state.setdefault(p, {}), group)
         return loss
 
     def move(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
@@ -105,9 +105,9 @@ class Optimizer:
             if int(i) not in range(len(params)):
                 raise ValueError(f"{name}: there is saved state of parameter {i}, but there are {len(params)} parameters")
             p = params[int(i)]
-            state[p] = {k: tensor_of(v).array.copy() if isinstance(v, Tensor | np.ndarray) else v for k, v in saved.items()}
+            state[p] = {k: placed(v, p) if isinstance(v, Tensor) or is_array(v) else v for k, v in saved.items()}
             for k, v in state[p].items():
-                if isinstance(v, np.ndarray) and v.shape not in (p.shape, ()):
+                if is_array(v) and v.shape not in (p.shape, ()):
                     raise ValueError(f"{name}: the saved {k} of parameter {i} has shape {v.shape}, the parameter {p.shape}")
         self.state = state
         for group, saved in zip(self.param_groups, groups, strict=True):
@@ -116,6 +116,11 @@ class Optimizer:
     def __repr__(self) -> str:
         groups = [{k: v for k, v in g.items() if k != "params"} | {"params": len(g["params"])} for g in self.param_groups]
         return f"{type(self).__name__}({', '.join(map(str, groups))})"
+
+
+def placed(value: Any, p: Tensor) -> Array:
+    """A copy of saved state in the dtype and on the device of its parameter."""
+    return to_device(tensor_of(value).array, p.device).astype(p.dtype)
 
 
 def copied(value: Any) -> Any:

@@ -99,12 +99,17 @@ class AdamW(Optimizer):
         adam_step(p, g, state, group)
 
 
+def kept(state: dict[str, Any], name: str, p: Array) -> Array:
+    """The array that the state keeps under the name, zeros at first."""
+    if name not in state:
+        state[name] = np.zeros_like(p)
+    return state[name]
+
+
 def adam_step(p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
     """θ ← θ − η m̂ / (√v̂ + ε)"""
     (beta1, beta2), t = group["betas"], state.get("step", 0) + 1
-    m = state.setdefault("exp_avg", np.zeros_like(p))
-    v = state.setdefault("exp_avg_sq", np.zeros_like(p))
-    state["step"] = t
+    m, v, state["step"] = kept(state, "exp_avg", p), kept(state, "exp_avg_sq", p), t
     m *= beta1
     m += (1 - beta1) * g
     v *= beta2
@@ -137,17 +142,17 @@ class RMSprop(Optimizer):
         alpha = group["alpha"]
         if group["weight_decay"]:
             g = g + group["weight_decay"] * p
-        v = state.setdefault("square_avg", np.zeros_like(p))
+        v = kept(state, "square_avg", p)
         v *= alpha
         v += (1 - alpha) * (g * g)
         if group["centered"]:
-            a = state.setdefault("grad_avg", np.zeros_like(p))
+            a = kept(state, "grad_avg", p)
             a *= alpha
             a += (1 - alpha) * g
             v = np.maximum(v - a * a, 0)  # rounding may take a variance below 0
         u = g / (np.sqrt(v) + group["eps"])
         if group["momentum"]:
-            b = state.setdefault("momentum_buffer", np.zeros_like(p))
+            b = kept(state, "momentum_buffer", p)
             b *= group["momentum"]
             b += u
             u = b

@@ -8,6 +8,8 @@ from minimtl.nn.functional import l1_loss, mse_loss
 
 def accuracy(output: Tensor, target: Tensor) -> float:
     """The share of samples whose largest output is that of their class.      (N, C), (N) → [0, 1]"""
+    if output.ndim != 2 or output.shape[1] < 2 or target.shape != output.shape[:1]:
+        raise ValueError(f"accuracy: needs outputs (N, C), C > 1, and classes (N), got {output.shape} and {target.shape}")
     return float((output.argmax(dim=1) == target).float().mean())
 
 

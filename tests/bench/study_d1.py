@@ -86,5 +86,3 @@ def main(root: str | None = None, seeds: int = 10, epochs: int = 10) -> None:
 def error(values: Any) -> float:
     """The standard error of the mean."""
     return statistics.stdev(values) / math.sqrt(len(values))
-
-
