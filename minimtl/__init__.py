@@ -12,6 +12,7 @@ from minimtl.autograd import Tensor, differentiable, enable_grad, grad, is_grad_
 from minimtl.backend import device
 from minimtl.dtypes import bool_ as bool
 from minimtl.dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
+from minimtl.dtypes import float32 as float, float64 as double, int64 as long
 from minimtl.io import load, save
 from minimtl.ops.arithmetic import (
     add, bitwise_and, bitwise_not, bitwise_or, clip, div, eq, ge, gt, le, logical_and, logical_not, logical_or, lt, maximum,
@@ -31,4 +32,4 @@ from minimtl.ops.shape import (
     cat, clone, flatten, index_select, permute, reshape, split, squeeze, stack, transpose, unsqueeze,
 )  # fmt: skip
 from minimtl.random import Generator, manual_seed
-from minimtl import nn, optim
+from minimtl import data, mtl, nn, optim

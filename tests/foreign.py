@@ -9,6 +9,8 @@ import numpy as np
 class Foreign(np.lib.mixins.NDArrayOperatorsMixin):
     """A NumPy array in disguise that refuses to be mixed with NumPy arrays or to become one."""
 
+    __module__ = "cupy"  # by which the engine knows an array of another library
+
     def __init__(self, array: Any) -> None:
         self.array = array
 
@@ -44,6 +46,12 @@ class Foreign(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __int__(self) -> int:
         return int(self.array)
+
+    def __float__(self) -> float:
+        return float(self.array)
+
+    def __bool__(self) -> bool:
+        return bool(self.array)
 
 
 def disguise(value: Any) -> Any:

@@ -10,6 +10,8 @@ import pytest
 import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import nn, optim
+from minimtl.backend import owner
+from minimtl.graph import captured
 
 DEEP = 100_000
 
@@ -114,3 +116,33 @@ def test_memory_does_not_grow_with_the_steps(make):
     finally:
         tracemalloc.stop()
     assert abs(late - early) <= 64 * 1024
+
+
+MOVES = {
+    "add": lambda x: x + 1.0,
+    "sum": lambda x: x.sum(),
+    "sum along": lambda x: x.sum(dim=1),
+    "mean": lambda x: x.mean(),
+    "reshape": lambda x: x.reshape(-1),
+    "flatten": lambda x: x.flatten(),
+    "permute": lambda x: x.permute(1, 0),
+    "unsqueeze": lambda x: x.unsqueeze(0),
+    "expand": lambda x: x.unsqueeze(0).expand(2, 30, 40),
+    "cat": lambda x: mm.cat([x, x]),
+    "stack": lambda x: mm.stack([x, x]),
+    "slice": lambda x: x[2:],
+    "index": lambda x: x[mm.tensor([1, 1])],
+    "pad": lambda x: F.pad(x, (1, 1)),
+    "cast": lambda x: x.double(),
+    "max along": lambda x: x.max(dim=1).values,
+    "linear's bias": lambda x: F.linear(mm.ones(1, 1), mm.ones(1200, 1), x.detach().reshape(-1).requires_grad_()),
+}
+
+
+@pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
+def test_the_graph_holds_no_numbers_where_none_are_needed(move):
+    x = mm.rand(30, 40, requires_grad=True)
+    y = move(x)
+    held = [owner(a) for _, carry, *_ in y.grad_fn.edges for a in captured(carry)]
+    assert not any(a is x.array for a in held)
+    assert sum(a.size for a in held) < x.numel()

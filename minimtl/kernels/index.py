@@ -14,7 +14,7 @@ def take(x: Array, index: Any) -> Result:
     Numbers and slices are read first and tensors after them, as in PyTorch: `x[0, :, [1, 2]]` is (H, 2) for x of shape
     (C, H, W), where NumPy, to which 0 is one more tensor, puts the 2 in front.
     """
-    (plain, tensors), shape, size = parts(index, x.ndim), x.shape, x.size
+    (plain, tensors), shape, size = parts(index, x), x.shape, x.size
 
     def read(a: Array) -> Array:
         return a[plain] if tensors is None else a[plain][tensors]
@@ -34,28 +34,28 @@ def take(x: Array, index: Any) -> Result:
 
 def put(x: Array, index: Any, value: Array) -> None:
     """x[index] ← value, broadcast, with the index read as by `take`."""
-    plain, tensors = parts(index, x.ndim)
+    plain, tensors = parts(index, x)
     if tensors is None:
         x[plain] = value
     else:
         x[plain][tensors] = value
 
 
-def parts(index: Any, ndim: int) -> tuple[Any, Any]:
+def parts(index: Any, x: Array) -> tuple[Any, Any]:
     """The index as one of numbers, slices and masks, and one of tensors for what that leaves; None where there is no need."""
-    items = [as_item(i) for i in (index if isinstance(index, tuple) else (index,))]
+    items = [as_item(i, x) for i in (index if isinstance(index, tuple) else (index,))]
     if not any(is_tensor(i) and (i.dtype.kind != "b" or any(isinstance(j, int) for j in items)) for i in items):
         return tuple(items), None  # nothing is read twice
-    rest = [slice(None)] * (ndim - sum(map(width, items)))  # what … stands for: nothing does not part the tensors around it
+    rest = [slice(None)] * (x.ndim - sum(map(width, items)))  # what … stands for: nothing does not part the tensors around it
     items = [j for i in items for j in (rest if i is ... else [i])]
     plain = [j for i in items for j in ([slice(None)] * width(i) if is_tensor(i) else [i])]
     return tuple(plain), tuple(i if is_tensor(i) else slice(None) for i in items if not isinstance(i, int))
 
 
-def as_item(i: Any) -> Any:
+def as_item(i: Any, x: Array) -> Any:
     """One item of an index: a sequence or a truth value as a tensor, a tensor of one integer as a number."""
     if isinstance(i, (list, tuple, bool)):
-        return np.asarray(i) if np.size(i) else np.zeros(np.shape(i), int)
+        return np.array(i, like=x) if np.size(i) else np.zeros(np.shape(i), int, like=x)
     return i.item() if is_tensor(i) and i.ndim == 0 and i.dtype.kind in "iu" else i
 
 

@@ -181,7 +181,9 @@ def cross_entropy(
     else:
         q, total = one_hot_targets(name, input, target, weight, ignore_index)
     if label_smoothing:
-        kept = 1.0 if dtypes.is_float(target.array) else (target != ignore_index).reshape(q.shape[0], 1, *q.shape[2:]).to(x.dtype)
+        kept = (
+            1.0 if dtypes.is_float(target.array) else (target != ignore_index).reshape(q.shape[0], 1, *q.shape[2:]).to(x.dtype)
+        )
         q = (1 - label_smoothing) * q + label_smoothing / C * kept
     losses = _cross_entropy(x, q if w is None else q * w)
     if reduction == "mean":
