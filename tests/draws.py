@@ -141,15 +141,14 @@ def truths(d):
     return call(np.where(d.mask(*x.shape), x, 0) if d.of(True, False) else d.mask(*x.shape))
 
 
+def with_numbers(d, a, b):
+    """Two tensors, or one and a Python number on the other side."""
+    return d.of((a, b), (a, d.of(*SCALARS)), (d.of(*SCALARS), b))
+
+
 def binary(d):
-    """Two tensors that broadcast, or a tensor and a number on either side."""
-    a, b = d.arrays(*d.shapes(2))
-    match d.of("tensors", "right", "left"):
-        case "right":
-            return call(a, d.of(*SCALARS))
-        case "left":
-            return call(d.of(*SCALARS), b)
-    return call(a, b)
+    """Two tensors that broadcast, or a tensor and a number."""
+    return call(*with_numbers(d, *d.arrays(*d.shapes(2))))
 
 
 def bits(d):
@@ -179,26 +178,19 @@ def power(d):
 
 
 def modulo(d):
-    """a = b (k + f), so that a / b is no integer."""
-    shape, other = d.shapes(2)
-    b = d.array(*other)
-    b = b if d.tied else b + np.sign(b) / 2
-    whole = np.broadcast_shapes(shape, other)
+    """a = b (k + f) with a fraction f, so that a / b is no integer."""
     if d.tied:
-        return call(*(d.array(*whole), d.of(2, 0.5, -1.5)) if d.of(True, False) else (d.array(*shape), b))
+        return binary(d)
+    shape, other = d.shapes(2)
+    whole, b = np.broadcast_shapes(shape, other), d.array(*other)
+    b += np.sign(b) / 2
     return call(b * (d.rng.integers(-3, 4, whole) + d.rng.uniform(0.2, 0.8, whole)), b)
 
 
 def selection(d):
     """A condition and two tensors that broadcast, or a number in place of one."""
-    shapes = d.shapes(3)
-    a, b = d.arrays(*shapes[1:])
-    match d.of("tensors", "right", "left"):
-        case "right":
-            b = d.of(*SCALARS)
-        case "left":
-            a = d.of(*SCALARS)
-    return call(d.mask(*shapes[0]), a, b)
+    condition, *shapes = d.shapes(3)
+    return call(d.mask(*condition), *with_numbers(d, *d.arrays(*shapes)))
 
 
 def bounds(d):
