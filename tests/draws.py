@@ -179,9 +179,9 @@ def power(d):
 
 def modulo(d):
     """a = b (k + f) with a fraction f, so that a / b is no integer."""
-    if d.tied:
-        return binary(d)
     shape, other = d.shapes(2)
+    if d.tied:
+        return call(d.array(*shape), d.of(d.array(*other), *SCALARS))
     whole, b = np.broadcast_shapes(shape, other), d.array(*other)
     b += np.sign(b) / 2
     return call(b * (d.rng.integers(-3, 4, whole) + d.rng.uniform(0.2, 0.8, whole)), b)

@@ -16,8 +16,8 @@ images, filters, back = mm.ones(1, 2, 4, 4), mm.ones(3, 2, 3, 3), mm.ones(2, 3, 
 
 REFUSED = {
     "add": [
-        (lambda: x + [1, 2, 3], TypeError, "b must be a Tensor, got list"),
-        (lambda: [1, 2, 3] + x, TypeError, "a must be a Tensor, got list"),
+        (lambda: mm.add(x, [1, 2, 3]), TypeError, "b must be a Tensor, got list"),
+        (lambda: mm.add([1, 2, 3], x), TypeError, "a must be a Tensor, got list"),
         (lambda: x + "a", TypeError, "b must be a Tensor, got str"),
         (lambda: x + None, TypeError, "b must be a Tensor, got NoneType"),
         (lambda: x + 1j, TypeError, "b must be a Tensor, got complex"),

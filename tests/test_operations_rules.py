@@ -228,7 +228,7 @@ def test_numbers_are_read_before_tensors():
 
 def test_an_entry_read_twice_gets_both_gradients():
     x = leaf(1.0, 2.0, 3.0)
-    for index in (mm.tensor([0, 0, 2]), [0, 0, 2], ((0, 0, 2),), mm.tensor([[0, -3], [2, 2]])[0].tolist() + [-1]):
+    for index in (mm.tensor([0, 0, 2]), [0, 0, 2], ((0, 0, 2),), [0, -3, -1]):
         assert gradient(x[index], x) == [2, 0, 1]
 
 
