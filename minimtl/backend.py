@@ -17,7 +17,12 @@ else:
         """What a tensor's numbers are in: in the signature of an operation it says that the argument must be a Tensor."""
 
 
-DEVICES = ("cpu", "cuda")
+DEVICES = {
+    "cpu": "cpu",
+    "cpu:0": "cpu",
+    "cuda": "cuda",
+    "cuda:0": "cuda",
+}  # names, and what they mean: there is one GPU at most
 
 
 def cupy() -> Any:
@@ -53,11 +58,16 @@ def device_of(x: Array) -> str:
     return "cpu" if isinstance(x, np.ndarray) else "cuda"
 
 
+def names_device(target: object) -> bool:
+    """Whether the target names a device."""
+    return isinstance(target, str) and target in DEVICES
+
+
 def to_device(x: Array, device: object) -> Array:
     """x on the device; x itself where it is there already."""
-    kind = str(device).partition(":")[0]
-    if kind not in DEVICES:
-        raise ValueError(f"device must be one of {DEVICES}, got {device!r}")
+    if not names_device(device):
+        raise ValueError(f"device must be one of {tuple(DEVICES)}, got {device!r}")
+    kind = DEVICES[str(device)]
     if kind == device_of(x):
         return x
     return cupy().asarray(x) if kind == "cuda" else cupy().asnumpy(x)
@@ -77,6 +87,6 @@ def owner(x: Array) -> Array:
 
 def device(kind: str) -> str:
     """The device of this name, checked: 'cpu' or 'cuda'."""
-    if str(kind).partition(":")[0] not in DEVICES:
-        raise ValueError(f"device must be one of {DEVICES}, got {kind!r}")
+    if not names_device(kind):
+        raise ValueError(f"device must be one of {tuple(DEVICES)}, got {kind!r}")
     return kind

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import minimtl
 from minimtl import dtypes, kernels
-from minimtl.backend import Array
+from minimtl.backend import Array, names_device
 
 if TYPE_CHECKING:
     import builtins
@@ -39,7 +39,7 @@ class Casts:
 
     def to(self, target: object) -> Tensor:
         """In another dtype, or on another device ('cpu', 'cuda'), whichever the target names; itself where nothing changes."""
-        if isinstance(target, str) and target.partition(":")[0] in ("cpu", "cuda"):
+        if names_device(target):
             return minimtl.ops.to_device_of(self, target)
         dtype = dtypes.to_dtype(target)
         return cast("Tensor", self) if dtype == self.array.dtype else minimtl.ops.cast(self, dtype)

@@ -229,7 +229,11 @@ REFUSED = {
         (lambda: F.cross_entropy(x, mm.tensor([0, 3])), IndexError, "labels must lie in 0 … 2, got 0 … 3"),
         (lambda: F.cross_entropy(x, mm.tensor([0, -1])), IndexError, "labels must lie in 0 … 2, got -1 … 0"),
         (lambda: F.cross_entropy(x, b), TypeError, "labels must be integers, got bool"),
-        (lambda: F.cross_entropy(x, mm.tensor([0.0, 1.0])), ValueError, r"\(2, 3\) and target \(2,\) must have the same shape"),
+        (
+            lambda: F.cross_entropy(x, mm.tensor([0.0, 1.0])),
+            ValueError,
+            r"labels must be integers.*float32.*\(2, 3\), got \(2,\)",
+        ),
         (lambda: F.cross_entropy(x, [0, 1]), TypeError, "target must be a Tensor, got list"),
         (lambda: F.cross_entropy(x, np.array([0, 1])), TypeError, "target must be a Tensor, got ndarray"),
         (lambda: F.cross_entropy(x, mm.tensor([0])), ValueError, r"input \(2, 3\) wants labels of shape \(2,\), got \(1,\)"),

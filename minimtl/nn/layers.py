@@ -68,10 +68,28 @@ class Linear(Weighted):
         return F.linear(x, self.weight, self.bias)
 
 
-class Conv2d(Weighted):
+class Convolution(Weighted):
+    """What convolutional layers hold: channels on both sides, in groups, and the geometry of the windows."""
+
+    def hold(self, in_channels: int, out_channels: int, groups: int, padding: Pair | str, **geometry: Pair) -> None:
+        """Check and keep the arguments; pairs of integers, ≥ 1 for kernel_size, stride and dilation, ≥ 0 for paddings."""
+        name = type(self).__name__
+        positive(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
+        if in_channels % groups or out_channels % groups:
+            raise ValueError(f"{name}: groups {groups} must divide in_channels {in_channels} and out_channels {out_channels}")
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.padding = padding if isinstance(padding, str) else pair(name, "padding", padding, 0)
+        for what, value in geometry.items():
+            setattr(self, what, pair(name, what, value, 0 if what == "output_padding" else 1))
+
+
+class Conv2d(Convolution):
     """Cross-correlation with F = out_channels filters of KH × KW: see `conv2d`.      (N, C, H, W) → (N, F, OH, OW)"""
 
     shown = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups")
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
 
     def __init__(
         self,
@@ -84,23 +102,22 @@ class Conv2d(Weighted):
         groups: int = 1,
         bias: bool = True,
     ) -> None:
-        positive(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size, 1)
-        self.stride, self.dilation = pair("Conv2d", "stride", stride, 1), pair("Conv2d", "dilation", dilation, 1)
-        self.padding = padding if isinstance(padding, str) else pair("Conv2d", "padding", padding, 0)
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(f"Conv2d: groups {groups} must divide in_channels {in_channels} and out_channels {out_channels}")
+        self.hold(in_channels, out_channels, groups, padding, kernel_size=kernel_size, stride=stride, dilation=dilation)
         self.draw((out_channels, in_channels // groups, *self.kernel_size), out_channels, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
 
-class ConvTranspose2d(Weighted):
+class ConvTranspose2d(Convolution):
     """The adjoint of Conv2d as a layer: see `conv_transpose2d`.      (N, C, H, W) → (N, F, OH, OW)"""
 
     shown = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding", "groups", "dilation")
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    output_padding: tuple[int, int]
+    padding: tuple[int, int]
 
     def __init__(
         self,
@@ -114,17 +131,8 @@ class ConvTranspose2d(Weighted):
         bias: bool = True,
         dilation: Pair = 1,
     ) -> None:
-        name = "ConvTranspose2d"
-        positive(self, in_channels=in_channels, out_channels=out_channels, groups=groups)
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        self.kernel_size = pair(name, "kernel_size", kernel_size, 1)
-        self.stride, self.dilation = pair(name, "stride", stride, 1), pair(name, "dilation", dilation, 1)
-        self.padding, self.output_padding = (
-            pair(name, "padding", padding, 0),
-            pair(name, "output_padding", output_padding, 0),
-        )
-        if in_channels % groups or out_channels % groups:
-            raise ValueError(f"{name}: groups {groups} must divide in_channels {in_channels} and out_channels {out_channels}")
+        geometry = {"kernel_size": kernel_size, "stride": stride, "dilation": dilation, "output_padding": output_padding}
+        self.hold(in_channels, out_channels, groups, padding, **geometry)
         self.draw((in_channels, out_channels // groups, *self.kernel_size), out_channels, bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from minimtl.autograd import Tensor, no_grad
+from minimtl.backend import names_device
 from minimtl.ops import tensor_of, zeros_like
 
 T = TypeVar("T")
@@ -212,7 +213,7 @@ class Module:
 
     def to(self, target: object) -> Self:
         """Floating-point parameters and buffers in another dtype, or everything on another device; the same Parameters."""
-        dtype_only = not (isinstance(target, str) and target.partition(":")[0] in ("cpu", "cuda"))
+        dtype_only = not names_device(target)
         for t in [*self.parameters(), *self.buffers()]:
             if t.dtype.kind == "f" or not dtype_only:
                 t.data = t.detach().to(target)

@@ -77,7 +77,7 @@ def leaky_relu(x: Array, negative_slope: float = 0.01) -> Result:
 
 @differentiable
 def gelu(x: Array, approximate: str = "none") -> Result:
-    """y = x Φ(x), Φ the normal distribution function; see `kernels.gelu`."""
+    """y = x Φ(x), Φ the normal distribution function; see `kernels.GELU`."""
     if approximate not in kernels.GELU:
         raise ValueError(f"gelu: approximate must be one of {tuple(kernels.GELU)}, got {approximate!r}")
     return kernels.GELU[approximate](x)

@@ -175,7 +175,11 @@ def cross_entropy(
     C = x.shape[1]
     w = None if weight is None else weight.reshape(1, C, *[1] * (x.ndim - 2))
     if dtypes.is_float(target.array):
-        check.same_shape(name, input, target)
+        if target.shape != input.shape:
+            raise ValueError(
+                f"{name}: labels must be integers; a target of {target.dtype} means probabilities and must have the "
+                f"input's shape {input.shape}, got {target.shape}"
+            )
         no_nan(name, target.array)
         q, total = target.reshape(*x.shape).to(x.dtype), x.array.size / C
     else:

@@ -81,7 +81,7 @@ class Adam(Optimizer):
         adam_step(p, g, state, group)
 
 
-class AdamW(Optimizer):
+class AdamW(Adam):
     """θ ← θ − η λ θ, then Adam's step without decay in the gradient.      Loshchilov & Hutter 2019"""
 
     def __init__(
@@ -92,7 +92,7 @@ class AdamW(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
-        super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay)
 
     def move(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
         p *= 1 - group["lr"] * group["weight_decay"]
