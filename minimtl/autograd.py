@@ -279,7 +279,7 @@ def unwrap(a: Any) -> Any:
     if isinstance(a, Tensor):
         return a.array
     if isinstance(a, (tuple, list)):
-        return type(a)(map(unwrap, a)) if type(a) in (tuple, list) else a
+        return type(a)([unwrap(i) for i in a]) if type(a) in (tuple, list) else a
     return a.item() if isinstance(a, np.generic) else a
 
 

@@ -237,11 +237,6 @@ def test_transposed_convolution_is_the_adjoint(case: Any, seed: int) -> None:
     close(np.sum(back * x), np.sum(g * y), 1e-10)
 
 
-def test_a_1x1_convolution_copies_no_columns() -> None:
-    x = laid_out(normal(0, 3, 4, 5, 6), "batch last")
-    assert np.shares_memory(conv.columns(x, (1, 1), (5, 6), (1, 1), (0, 0), (1, 1), 2), x)
-
-
 # Pooling
 
 

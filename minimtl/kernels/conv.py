@@ -93,12 +93,11 @@ def rows(a: Array, groups: int) -> Array:
 def columns(x: Array, kernel: Pair, size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
     """The first OH×OW windows of x as columns: (N, C, H, W) → (G, C/G·KH·KW, OH·OW·N)
 
-    Nothing is copied for a 1×1 kernel with stride 1 where x's memory is ordered (C, H, W, N).
+    The mirror of `spread`: what is added there is copied here.
     """
-    (KH, KW), (OH, OW), (SH, SW), (DH, DW), (N, C, *_) = kernel, size, stride, dilation, x.shape
-    xp = np.ascontiguousarray(pad(x, padding, 0.0).transpose(1, 2, 3, 0), like=x)  # (N, C, H, W) → (C, H, W, N)
-    extent = DH * (KH - 1) + 1, DW * (KW - 1) + 1
-    view = np.lib.stride_tricks.sliding_window_view(xp, extent, axis=(1, 2))  # → (C, ·, ·, N, DH·(KH − 1) + 1, ·)
-    view = view[:, : SH * OH : SH, : SW * OW : SW, :, ::DH, ::DW]  # → (C, OH, OW, N, KH, KW)
-    cols = view.transpose(0, 4, 5, 1, 2, 3)  # → (C, KH, KW, OH, OW, N)
+    (KH, KW), (OH, OW), (N, C, *_) = kernel, size, x.shape
+    xp = np.ascontiguousarray(pad(x, padding, 0.0).transpose(1, 2, 3, 0), like=x).transpose(3, 0, 1, 2)  # memory (C, H, W, N)
+    cols = np.empty_like(xp, shape=(C, KH * KW, OH, OW, N), order="C")
+    for place, col in zip(places(xp, kernel, size, stride, dilation), cols.transpose(1, 4, 0, 2, 3), strict=True):
+        col[...] = place  # (N, C, OH, OW)
     return cols.reshape(groups, C // groups * KH * KW, OH * OW * N)  # → (G, C/G·KH·KW, OH·OW·N)

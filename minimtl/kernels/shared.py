@@ -14,6 +14,6 @@ def unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     if g.shape == shape:
         return g
     new = g.ndim - len(shape)
-    axes = tuple(i for i, n in enumerate(g.shape) if i < new or (shape[i - new] == 1 and n != 1))
+    axes = tuple([i for i, n in enumerate(g.shape) if i < new or (shape[i - new] == 1 and n != 1)])
     g = g.sum(axis=axes, keepdims=True)
     return g.reshape(g.shape[max(new, 0) :])

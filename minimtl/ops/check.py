@@ -96,4 +96,4 @@ def shape_of(name: str, sizes: Sequence[Any]) -> tuple[int, ...]:
         sizes = sizes[0]
     if not all(is_integer(n) for n in sizes):
         raise TypeError(f"{name}: sizes must be integers, got {tuple(sizes)}")
-    return tuple(map(int, sizes))
+    return tuple([int(n) for n in sizes])
