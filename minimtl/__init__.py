@@ -8,11 +8,12 @@ Names, argument order and defaults are PyTorch's wherever it has the thing.
 """
 
 from minimtl import cuda, ops
-from minimtl.autograd import Tensor, differentiable, enable_grad, grad, is_grad_enabled, no_grad, set_grad_enabled
+from minimtl.autograd import Tensor, differentiable, grad
 from minimtl.backend import device
 from minimtl.dtypes import bool_ as bool
 from minimtl.dtypes import float16, float32, float64, int8, int16, int32, int64, uint8
 from minimtl.dtypes import float32 as float, float64 as double, int64 as long
+from minimtl.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from minimtl.io import load, save
 from minimtl.ops.arithmetic import (
     add, bitwise_and, bitwise_not, bitwise_or, clip, div, eq, ge, gt, le, logical_and, logical_not, logical_or, lt, maximum,

@@ -7,8 +7,6 @@ of a function that returns its value and its vector-Jacobian products; `backward
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ContextDecorator
-from contextvars import ContextVar
 from types import UnionType
 from typing import Any, ParamSpec, Self, TypeVar, get_args, overload
 
@@ -16,13 +14,13 @@ import numpy as np
 
 from minimtl import dtypes
 from minimtl.backend import Array, device_of, is_array, owner, to_numpy
+from minimtl.grad_mode import recording
 from minimtl.graph import Edge, Map, Node, Version, add, pull_back
 from minimtl.kernels.shared import unbroadcast
 from minimtl.methods import Methods
 
 P = ParamSpec("P")
 T = TypeVar("T", bound="Tensor")
-recording: ContextVar[bool] = ContextVar("recording", default=True)
 
 
 class Tensor(Methods):
@@ -399,54 +397,3 @@ def grad(
         raise RuntimeError(f"grad: the outputs do not depend on input {unused[0]}; allow_unused=True gives None there")
     taken = {id(owner(v.array)) for v in vs if v is not None}
     return tuple(None if i in unused else Tensor(_exclusive(found[x._node or x], taken)) for i, x in enumerate(xs))
-
-
-class no_grad(ContextDecorator):
-    """Record nothing in this context, or in the function decorated: results need no gradient and keep nothing alive."""
-
-    records = False
-
-    def __init__(self) -> None:
-        self.before: list[bool] = []
-
-    def __enter__(self) -> Self:
-        self.before.append(recording.get())
-        recording.set(self.records)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        recording.set(self.before.pop())
-
-    def __call__(self, function: Any) -> Any:
-        if inspect.isgeneratorfunction(function):
-            raise TypeError(f"{type(self).__name__}: a generator runs after its call; use the context inside of it")
-        return super().__call__(function)
-
-    def _recreate_cm(self) -> Self:
-        """Each call of a decorated function enters a context of its own, for it may run in several threads at once."""
-        return type(self)()
-
-
-class enable_grad(no_grad):
-    """Record again, inside `no_grad`."""
-
-    records = True
-
-
-class set_grad_enabled:
-    """Record operations from here on, or not; as a context, until it ends. Threads do not share the mode."""
-
-    def __init__(self, mode: bool) -> None:
-        self.before = recording.get()
-        recording.set(mode)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        recording.set(self.before)
-
-
-def is_grad_enabled() -> bool:
-    """Whether operations are recorded here."""
-    return recording.get()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import minimtl
 from minimtl import dtypes, kernels
 from minimtl.backend import Array, names_device
+from minimtl.grad_mode import recording
 
 if TYPE_CHECKING:
     import builtins
@@ -231,7 +232,7 @@ class Methods(Casts):
 
     def _written(self) -> Array:
         """The array, to be written to now; counts the write, so that a graph that needs the old numbers refuses to run."""
-        if self.requires_grad and minimtl.autograd.recording.get():
+        if self.requires_grad and recording.get():
             raise RuntimeError("in-place: this tensor requires a gradient; write under no_grad(), or make a new tensor")
         if 0 in self.array.strides and self.array.size > 1:
             raise RuntimeError("in-place: the numbers of an expanded tensor lie in one place; write to a clone()")
@@ -241,7 +242,7 @@ class Methods(Casts):
     def copy_(self, source: Any) -> Self:
         """x ← source, broadcast, and cast to the dtype of x."""
         value = minimtl.ops.tensor_of(source)
-        if value.requires_grad and minimtl.autograd.recording.get():
+        if value.requires_grad and recording.get():
             raise RuntimeError("in-place: the new numbers require a gradient, which writing would lose; detach() them")
         missing = self.array.ndim - value.ndim
         if missing < 0 or any(m not in (1, n) for m, n in zip(value.shape, self.array.shape[missing:], strict=True)):
@@ -281,7 +282,7 @@ class Methods(Casts):
 
     def __setitem__(self, index: Any, value: Any) -> None:
         value = minimtl.ops.tensor_of(value)
-        if value.requires_grad and minimtl.autograd.recording.get():
+        if value.requires_grad and recording.get():
             raise RuntimeError("in-place: the new numbers require a gradient, which writing would lose; detach() them")
         try:
             kernels.put(self._written(), minimtl.autograd.unwrap(index), value.array)
@@ -304,4 +305,4 @@ class Methods(Casts):
 
     def _is_recorded(self, other: Any) -> bool:
         """Whether an operation on x and other would be recorded."""
-        return minimtl.autograd.recording.get() and any(getattr(x, "requires_grad", False) for x in (self, other))
+        return recording.get() and any(getattr(x, "requires_grad", False) for x in (self, other))

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from minimtl import nn
-from minimtl.autograd import Tensor, no_grad
+from minimtl.autograd import Tensor
+from minimtl.grad_mode import no_grad
 from minimtl.mtl.objective import weighted_loss
 from minimtl.mtl.task import Task
 from minimtl.optim import Optimizer

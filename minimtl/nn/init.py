@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 
-from minimtl.autograd import Tensor, no_grad
+from minimtl.autograd import Tensor
 from minimtl.backend import to_device
+from minimtl.grad_mode import no_grad
 from minimtl.random import Generator, rng_of
 
 

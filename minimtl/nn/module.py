@@ -7,8 +7,9 @@ whose name was given to `register_buffer`.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
-from minimtl.autograd import Tensor, no_grad
+from minimtl.autograd import Tensor
 from minimtl.backend import names_device
+from minimtl.grad_mode import no_grad
 from minimtl.ops import tensor_of, zeros_like
 
 T = TypeVar("T")

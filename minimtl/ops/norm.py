@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from minimtl import kernels
-from minimtl.autograd import Tensor, differentiable, no_grad
+from minimtl.autograd import Tensor, differentiable
 from minimtl.backend import Array, device_of, to_device
+from minimtl.grad_mode import no_grad
 from minimtl.kernels.shared import Result
 from minimtl.ops import check
 from minimtl.random import Generator, rng_of

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from minimtl.autograd import Tensor, no_grad
+from minimtl.autograd import Tensor
 from minimtl.backend import Array, is_array, to_device
+from minimtl.grad_mode import no_grad
 from minimtl.ops import tensor_of
 
 Group = dict[str, Any]
