@@ -1,0 +1,130 @@
+"""What must hold of gradients in any multi-task or transfer model, as checks for a reader's own.
+
+`losses` is a function of no arguments that runs the model and returns {task: scalar loss Lₖ}: it is called anew for every
+gradient. Parameters are given as the model has them: `model.shared_parameters()`, `model.task_parameters(k)`.
+All raise GradientError, whose text names the task and the parameter.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from minimtl.autograd import Tensor, grad
+from minimtl.backend import Array
+from minimtl.mtl import weighted_loss
+from minimtl.nn import Module, Parameter
+from minimtl.testing.gradcheck import signed
+from minimtl.testing.pull import same
+from minimtl.testing.report import GradientError, Report
+from minimtl.testing.subject import random_numbers_repeated, replaced
+
+Losses = Callable[[], Mapping[str, Tensor]]
+
+
+def check_own_parameters(losses: Losses, θ: Mapping[str, Iterable[Tensor]]) -> None:
+    """∂Lⱼ/∂θₖ = 0 for j ≠ k, exactly, and ∂Lₖ/∂θₖ is not all 0: a task's own parameters follow its own loss alone.      D0 §3.1"""
+    own = {k: list(parameters) for k, parameters in θ.items()}
+    known(losses, own)
+    for k, parameters in own.items():
+        for j in own:
+            g = gradients(losses, j, parameters)
+            if j != k and any(a.any() for a in g):
+                fail(f"∂L_{j}/∂θ_{k} is not 0: the loss of task {j!r} depends on parameters of task {k!r}")
+            if j == k and parameters and not any(a.any() for a in g):
+                fail(f"∂L_{k}/∂θ_{k} is 0: no gradient of task {k!r} arrives at its own parameters")
+
+
+def check_shared_parameters(
+    losses: Losses,
+    φ: Iterable[Tensor],
+    α: Mapping[str, float],
+    total: Callable[[Mapping[str, Tensor], Mapping[str, float]], Tensor] = weighted_loss,
+    rtol: float = 1e-5,
+) -> None:
+    """∂L/∂φ = Σₖ αₖ ∂Lₖ/∂φ, where L = total(losses, α) is what is trained on.      D1 §3.1
+
+    `rtol` suits float32; relative to the largest entry of each parameter's gradient.
+    """
+    shared = list(φ)
+    known(losses, α)
+    with random_numbers_repeated():
+        L = total(losses(), α)
+    whole = arrays(grad(L, shared, allow_unused=True), shared)
+    parts = {k: gradients(losses, k, shared) for k in α}
+    for i, g in enumerate(whole):
+        wanted = sum((α[k] * parts[k][i] for k in α), np.zeros_like(g))
+        if not same(g, wanted, rtol):
+            apart = float(np.abs(g - wanted).max())
+            fail(f"∂L/∂φ is not Σₖ αₖ ∂Lₖ/∂φ: shared parameter {i} of shape {g.shape} is off by up to {apart:.3g}")
+
+
+def check_delta(model: Module, loss: Callable[[Module], Tensor], seed: int = 0, rtol: float = 1e-5) -> None:
+    """∂L/∂θ′ = ∂L/∂θ, at θ + θ′: learning an update beside the fixed θ walks the path of fine-tuning.      D3 §3.2
+
+    loss(model) is a scalar. θ are the parameters of the model, θ′ random numbers of their shapes, a tenth of their size.
+    """
+    rng = np.random.default_rng(seed)
+    θ = {name: p.detach() for name, p in model.named_parameters()}
+    size = {name: 0.1 * float(np.abs(p.array).mean() or 1) for name, p in θ.items()}
+    θʹ = {name: Tensor((size[name] * signed(rng, p.shape)).astype(p.dtype), requires_grad=True) for name, p in θ.items()}
+    moved = {name: Tensor(θ[name].array + θʹ[name].array, requires_grad=True) for name in θ}
+    by_delta = slopes(model, loss, {name: θ[name] + θʹ[name] for name in θ}, list(θʹ.values()))
+    by_moved = slopes(model, loss, moved, list(moved.values()))
+    for name, g, wanted in zip(θ, by_delta, by_moved, strict=True):
+        if not same(g, wanted, rtol):
+            fail(f"∂L/∂θ′ is not ∂L/∂θ at {name}: off by up to {float(np.abs(g - wanted).max()):.3g}")
+
+
+def check_frozen(model: Module, frozen: Iterable[Module | Parameter], step: Callable[[], Any], steps: int = 3) -> None:
+    """Frozen bytes do not change, and gradients pass through: after steps of training every other parameter has moved.
+
+    `frozen` are modules, whose buffers count too, or parameters. `step()` is one step of training, optimiser included.
+    """
+    fixed = {id(t) for part in frozen for t in ([*part.parameters(), *part.buffers()] if isinstance(part, Module) else [part])}
+    named = [*model.named_parameters(), *model.named_buffers()]
+    stray = fixed - {id(t) for _, t in named}
+    if not fixed or stray:
+        raise ValueError(f"check_frozen: frozen must be parts of the model, {len(stray)} of {len(fixed)} tensors are not")
+    before = {name: t.array.tobytes() for name, t in named}
+    for _ in range(steps):
+        step()
+    for name, t in named:
+        moved = t.array.tobytes() != before[name]
+        if id(t) in fixed and moved:
+            fail(f"{name} is frozen, and its bytes have changed after {steps} steps")
+        if id(t) not in fixed and isinstance(t, Parameter) and t.requires_grad and not moved:
+            fail(f"{name} is trained, and has not moved in {steps} steps: no gradient arrives at it")
+
+
+def known(losses: Losses, names: Mapping[str, Any]) -> None:
+    """There is a loss for every name."""
+    with random_numbers_repeated():
+        found = losses()
+    missing = [k for k in names if k not in found]
+    if missing or not names:
+        raise ValueError(f"testing: there are losses of {list(found)}, parameters or weights of {list(names)}")
+
+
+def gradients(losses: Losses, k: str, parameters: list[Tensor]) -> list[Array]:
+    """∂Lₖ/∂p for each parameter."""
+    with random_numbers_repeated():
+        L = losses()[k]
+    return arrays(grad(L, parameters, allow_unused=True), parameters) if parameters else []
+
+
+def arrays(gs: Iterable[Tensor | None], parameters: list[Tensor]) -> list[Array]:
+    """Gradients as arrays, 0 where there is none."""
+    return [np.zeros_like(p.array) if g is None else g.array for g, p in zip(gs, parameters, strict=True)]
+
+
+def slopes(model: Module, loss: Callable[[Module], Tensor], tensors: Mapping[str, Tensor], by: list[Tensor]) -> list[Array]:
+    """The gradient of the loss where the model's parameters are these tensors."""
+    with random_numbers_repeated():
+        L = loss(replaced(model, tensors))
+    return arrays(grad(L, by, allow_unused=True), by)
+
+
+def fail(headline: str) -> None:
+    """Raise the error."""
+    raise GradientError(Report("property", [], "differs", headline=headline))
