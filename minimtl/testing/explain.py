@@ -115,7 +115,7 @@ def probed(check: "Check", k: int, output: str) -> Iterator[Evidence]:
     """The evidence where leaf k is a multiple of what it is."""
     for factor in PROBES:
         arrays = check.subject.copies()
-        arrays[k] = arrays[k] * factor
+        arrays[k][...] *= factor
         try:
             there = replace(check, subject=replace(check.subject, arrays=arrays))
             there.vs, there.found = check.vs, replace(check.found)

@@ -52,6 +52,7 @@ def gradcheck(
 
     Returns a Report, true where all agrees; otherwise raises GradientError, or returns the report with raise_exception=False.
     """
+    __tracebackhide__ = True  # pytest shows the caller's line instead
     subject = of_function(f, args, wrt)
     return Check(subject, cotangent, mode, seed, rtol, atol, max_inconclusive).report(raise_exception)
 
@@ -71,6 +72,7 @@ def gradcheck_module(
 
     It is checked in the mode, training or evaluation, that it is in. Dropout repeats its mask, statistics start over.
     """
+    __tracebackhide__ = True
     subject = of_module(module, args)
     return Check(subject, cotangent, mode, seed, rtol, atol, max_inconclusive).report(raise_exception)
 
@@ -107,6 +109,7 @@ class Check:
 
     def report(self, raise_exception: bool) -> Report:
         """Run everything; the first fault ends it."""
+        __tracebackhide__ = True
         subject = self.subject
         if self.mode not in ("auto", "project", "full"):
             raise ValueError(f"gradcheck: mode must be 'auto', 'project' or 'full', got {self.mode!r}")
@@ -184,7 +187,7 @@ class Check:
         @cache
         def moved(t: float) -> dict[str, float]:
             arrays = self.subject.copies()
-            arrays[k] = arrays[k] + t * u
+            arrays[k][...] += t * u
             try:
                 outputs = self.subject.outputs(self.subject.leaves(arrays))
             except (ValueError, ArithmeticError):  # outside the domain

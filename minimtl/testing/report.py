@@ -53,16 +53,12 @@ class GradientError(AssertionError):
         self.before: list[str] = []
 
     def add_note(self, note: str) -> None:
-        """Notes, as of Hypothesis, go before the message: what went wrong is read last, where a terminal ends."""
-        self.before += note.splitlines()
+        """Notes, as of Hypothesis, go before the message, a line each: what went wrong is read last, where a terminal ends."""
+        self.before.append(" ".join(note.partition("Explanation:")[0].split()))
 
     def __str__(self) -> str:
         message = str(self.report).splitlines()
-        room = LINES - len(message)
-        notes = [textwrap.shorten(line, WIDTH, placeholder=" …") for line in self.before if line.strip()]
-        if len(notes) > room:
-            notes = [*notes[: max(room - 1, 0)], "…"][:room]
-        return "\n".join([*notes, *message])
+        return "\n".join([*list(filter(None, self.before))[: LINES - len(message)], *message])
 
 
 def wrapped(headline: str, details: list[tuple[str, str]]) -> list[str]:

@@ -17,7 +17,7 @@ from itertools import combinations, product
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from hypothesis import assume, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from numpy.typing import NDArray
 from minimtl import nn
 from minimtl.autograd import Tensor
 from minimtl.random import default_generator
+from minimtl.testing.gradcheck import gradcheck
+from minimtl.testing.report import GradientError
+from minimtl.testing.subject import name_of, signature_of
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
@@ -351,6 +354,56 @@ def modules(draw: DrawFn, smooth: bool = False) -> tuple[nn.Module, Tensor]:
         for b in [b for b in module.buffers() if b.dtype == np.float64]:
             b.data = _tensor((rng.integers(0, 8, b.shape) + 0.5) / 8)
     return module, draw(spaced(sides))
+
+
+# Tests of one line
+
+
+def given_grads(
+    f: Callable[..., Any], *cases: SearchStrategy[Any], check: Callable[..., Any] = gradcheck, **arguments: SearchStrategy[Any]
+) -> Callable[..., Any]:
+    """A property test: the gradients of f agree with differences, for arguments drawn by name, or all at once by one strategy.
+
+        test_swish = given_grads(swish, x=spaced())
+
+        @given_grads(F.conv2d, convolutions())
+        def test_conv2d(x, weight, bias=None, **options): ...
+
+    The second form goes on with the function below, called with what was drawn, once its gradients are right. A strategy
+    given by position draws a tensor, a tuple of tensors, or a Case. Points at kinks are passed over. `check` is `gradcheck`,
+    or a partial of it with other options; its seed is drawn too.
+    """
+    _check("given_grads", "cases", len(cases), len(cases) + bool(arguments) == 1, "one strategy, or strategies by name")
+    drawn = {"case": cases[0]} if cases else arguments
+
+    def make(test: Callable[..., Any] | None = None) -> Callable[..., Any]:
+        def body(seed: int, **drawn: Any) -> None:
+            tensors, named = as_call(drawn.pop("case")) if cases else ((), drawn)
+            bound = signature_of(f).bind(*tensors, **named)
+            report = check(partial(f, **bound.kwargs) if bound.kwargs else f, *bound.args, seed=seed, raise_exception=False)
+            event(report.verdict)
+            assume(report.verdict != "inconclusive")
+            if not report:
+                raise GradientError(report)
+            if test is not None:
+                test(*bound.args, **bound.kwargs)
+
+        body.__name__ = body.__qualname__ = name_of(f) if test is None else test.__name__
+        body.__doc__ = None if test is None else test.__doc__
+        body.__module__ = f.__module__ if test is None else test.__module__
+        return given(seed=st.integers(0, 2**16), **drawn)(body)
+
+    def property_test(test: Callable[..., Any] | None = None) -> Any:
+        """Run the property; or, of a test, make one that has the property checked first."""
+        __tracebackhide__ = True
+        return make()() if test is None else make(test)
+
+    return property_test
+
+
+def as_call(case: Any) -> Case:
+    """A drawn tensor, tuple of tensors, or Case, as tensors and options."""
+    return case if isinstance(case, Case) else Case(case if isinstance(case, tuple) else (case,), {})
 
 
 # Profiles

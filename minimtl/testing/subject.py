@@ -207,12 +207,17 @@ def name_of(f: Any) -> str:
     return str(getattr(f, "__name__", type(f).__name__))
 
 
+def signature_of(f: Any) -> inspect.Signature:
+    """The parameters of f; of any number where Python does not know them."""
+    try:
+        return inspect.signature(f.forward if isinstance(f, Module) else f)
+    except (TypeError, ValueError):
+        return inspect.signature(lambda *args, **options: None)
+
+
 def names_of(f: Any, n: int) -> list[str]:
     """The names of the first n parameters of f, x0, x1 … where it has none."""
-    try:
-        found = list(inspect.signature(f.forward if isinstance(f, Module) else f).parameters.values())
-    except (TypeError, ValueError):
-        found = []
+    found = signature_of(f).parameters.values()
     plain = [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return [*plain, *(f"x{i}" for i in range(len(plain), n))][:n]
 
