@@ -1,9 +1,10 @@
-"""Hypothesis: 60 examples a test; HYPOTHESIS_PROFILE=ci draws the same ones every time."""
+"""Hypothesis: the profile that HYPOTHESIS_PROFILE names; "ci" draws the same examples every time."""
 
 import os
 
 from hypothesis import settings
 
-settings.register_profile("dev", deadline=None, max_examples=60)
-settings.register_profile("ci", deadline=None, max_examples=60, derandomize=True)
+from minimtl.testing.strategies import register_profiles
+
+register_profiles()
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))

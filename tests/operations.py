@@ -18,6 +18,7 @@ import numpy as np
 import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import ops
+from minimtl.testing.gradcheck import signed
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,6 @@ def tensors(arrays, dtype=np.float64):
     return [mm.Tensor(a.astype(dtype, copy=False), requires_grad=True) for a in arrays]
 
 
-def signed(rng, shape):
-    """Numbers of either sign that are about 1 in size: none hides an entry."""
-    return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1, 1], shape))
-
-
 def cotangents(outputs, rng):
     """A gradient to send back from each output that takes one, else None."""
     return [signed(rng, y.shape).astype(y.dtype) if y.requires_grad else None for y in outputs]
@@ -117,34 +113,6 @@ def pulled_back(outputs, leaves, vs):
     ends = [(y, mm.Tensor(v)) for y, v in zip(outputs, vs) if v is not None]
     found = mm.grad([y for y, _ in ends], leaves, [v for _, v in ends], allow_unused=True) if ends else [None] * len(leaves)
     return [np.zeros_like(x.array) if g is None else g.array for g, x in zip(found, leaves)]
-
-
-def check_derivatives(row, call, rng, step=1e-3, tolerance=1e-6):
-    """vᵀ (∂y/∂x u), by central differences, equals (vᵀ ∂y/∂x) u, by the maps: for random v, and random u for each x in turn.
-
-    Two step sizes are joined so that the error of order step² cancels. What is relative is so to the sum of the magnitudes,
-    for the terms of a derivative may cancel.
-    """
-    arrays = row.leaves(call)
-    leaves = tensors(arrays)
-    outputs = row(call, leaves)
-    if not all(np.isfinite(y.array).all() for y in outputs):
-        return  # the mean of nothing
-    vs = cotangents(outputs, rng)
-    for k, g in enumerate(pulled_back(outputs, leaves, vs)):
-        u = signed(rng, arrays[k].shape)
-
-        def end(t, k=k, u=u):
-            """vᵀ y at x + t u."""
-            ys = row(call, tensors([a + t * u if i == k else a for i, a in enumerate(arrays)]))
-            return sum(float(np.sum(v * y.array)) for y, v in zip(ys, vs) if v is not None)
-
-        coarse, fine = ((end(h) - end(-h)) / (2 * h) for h in (step, step / 2))
-        measured, claimed = (4 * fine - coarse) / 3, float(np.sum(g * u))
-        scale = max(1.0, float(np.abs(g).sum()))
-        assert abs(measured - claimed) <= tolerance * scale, (
-            f"{row}, argument {k}: the maps say {claimed}, differences {measured}"
-        )
 
 
 def seeded_dropout(x, p):
@@ -318,22 +286,7 @@ OPERATIONS = [
     O("dropout", seeded_dropout, D.then(0.0, 0.3, 0.5, 1.0), naive_dropout, None),
 ]
 
-NOT_DIFFERENTIABLE = {
-    "arange",
-    "eye",
-    "from_numpy",
-    "full",
-    "full_like",
-    "linspace",
-    "ones",
-    "ones_like",
-    "rand",
-    "randint",
-} | {
-    "randn",
-    "randperm",
-    "tensor",
-    "tensor_of",
-    "zeros",
-    "zeros_like",
-}
+CREATION = {
+    "arange", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like", "rand", "randint", "randn", "randperm",
+    "tensor", "tensor_of", "zeros", "zeros_like",
+}  # fmt: skip
