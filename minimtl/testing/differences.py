@@ -15,7 +15,8 @@ import numpy as np
 
 from minimtl.backend import Array
 
-STEPS = (1e-3, 1e-4, 1e-5, 1e-6)  # as parts of the size of what is moved
+STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)  # as parts of the size of what is moved
+ZEROS = 1e-6  # the least step at which a slope that is lost in rounding counts as measured to be 0
 GOOD, FAIR = (
     1e-6,
     1e-4,
@@ -65,8 +66,9 @@ def once(φ: Callable[[float], float], centre: float, step: float, noise: float,
     error = abs(fine - coarse) + abs(jump) + noise / step
     if not np.isfinite(error):
         return Measured(np.nan, np.inf, scale, step, False)
-    scale = max(scale, abs(coarse), abs(fine))
-    return Measured((4 * fine - coarse) / 3, error, scale, step, error <= max(FAIR * scale, 2 * noise / step))
+    scale = max(scale, abs(above - centre) / step, abs(below - centre) / step)
+    lost = 2 * noise / step if step >= ZEROS else 0.0
+    return Measured((4 * fine - coarse) / 3, error, scale, step, error <= max(FAIR * scale, lost))
 
 
 def scatter(φ: Callable[[float], float]) -> float:

@@ -201,14 +201,20 @@ class Check:
         for name, v in self.vs.items():
             g, x = self.gradients[name][k], self.subject.arrays[k]
             size = total(np.abs(v * self.values[name])) + total(np.abs(g * x))
-            found[name] = self.compared(partial(φ, name), size, g * u, (k, name))
+            found[name] = self.compared(partial(φ, name), size, g * u, total(np.abs(v)), (k, name))
         return found
 
-    def compared(self, φ: Callable[[float], float], size: float, terms: Array, where: tuple[int, str]) -> Compared:
-        """φ′(0) = Σ terms? A difference counts where another measurement, with a third step, confirms it."""
+    def compared(
+        self, φ: Callable[[float], float], size: float, terms: Array, weight: float, where: tuple[int, str]
+    ) -> Compared:
+        """φ′(0) = Σ terms? A difference counts where another measurement, with a third step, confirms it.
+
+        φ adds up outputs with `weight` in all. More than a billionth of what it may be is no rounding but a rough function.
+        """
 
         def noise() -> float:
-            self.noise[where] = max(scatter(φ), self.noise.get(where, 0.0))
+            seen = scatter(φ)
+            self.noise[where] = max(seen if seen <= 1e-9 * (size + weight) else 0.0, self.noise.get(where, 0.0))
             return self.noise[where]
 
         claimed, measured = total(terms), measure(φ, size, total(np.abs(terms)), noise)

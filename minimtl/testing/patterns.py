@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from math import prod
 
 import numpy as np
 
@@ -86,19 +85,17 @@ def factor(e: Evidence) -> Iterator[str]:
     if abs(ratio + 1) < 1e-5:
         yield "the sign: every entry is -1 times what it should be"
     else:
-        yield f"a constant factor: every entry is {ratio:.6g} times what it should be{reason(ratio, e.x.shape[1:])}"
+        yield f"a constant factor: every entry is {ratio:.6g} times what it should be{reason(ratio)}"
 
 
-def reason(ratio: float, shape: tuple[int, ...]) -> str:
+def reason(ratio: float) -> str:
     """Where such a factor comes from: a half or a double, a mean or a sum over some axes."""
-    if min(abs(ratio - 0.5), abs(ratio - 2)) < 1e-5:
+    n = round(max(ratio, 1 / ratio))
+    if n < 2 or n > 10_000 or abs(max(ratio, 1 / ratio) / n - 1) > 1e-5:
+        return ""
+    if n == 2:
         return ": a 2 too few or too many, or the ½ of a loss"
-    for n in {prod(shape[i:j]) for i in range(len(shape)) for j in range(i + 1, len(shape) + 1)} - {0, 1}:
-        if abs(ratio * n - 1) < 1e-5:
-            return f", 1/{n}: a mean for a sum"
-        if abs(ratio / n - 1) < 1e-5:
-            return f", {n}: a sum for a mean"
-    return ""
+    return f", {n}: a sum over {n} for their mean" if ratio > 1 else f", 1/{n}: a mean over {n} for their sum"
 
 
 def arrangement(e: Evidence) -> Iterator[str]:

@@ -6,6 +6,7 @@ can be put in the place of a right one, and so that checks of other libraries ca
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -132,13 +133,13 @@ OPERATIONS: dict[Recipe, Callable[[Rng], list[Array]]] = {
 def changed(recipe: Recipe, which: int, change: Callable[..., Array]) -> Recipe:
     """The recipe with change(right map, G, *arguments) in the place of one map."""
 
+    @wraps(recipe)
     def wrong(*arrays: Array) -> tuple[Any, ...]:
         value, *maps = recipe(*arrays)
         right = maps[which]
         maps[which] = lambda G: change(right, G, *arrays)
         return value, *maps
 
-    wrong.__name__ = recipe.__name__
     return wrong
 
 
@@ -156,6 +157,7 @@ def noisy(right: Map, G: Array, *_: Array) -> Array:
 def growing(recipe: Recipe) -> Recipe:
     """A map that keeps what it has given and adds to it."""
 
+    @wraps(recipe)
     def wrong(*arrays: Array) -> tuple[Any, ...]:
         value, first, *maps = recipe(*arrays)
         kept: list[Array] = []
@@ -172,6 +174,7 @@ def growing(recipe: Recipe) -> Recipe:
 def writing(recipe: Recipe) -> Recipe:
     """An operation that computes in the memory of its argument."""
 
+    @wraps(recipe)
     def wrong(x: Array, *others: Array) -> tuple[Any, ...]:
         result = recipe(x.copy(), *others)
         x *= 1.5
@@ -226,7 +229,6 @@ def planted(error: str, rng: Rng) -> tuple[Recipe, list[Array]]:
             recipe = list(OPERATIONS)[rng.integers(len(OPERATIONS))]
             which = int(rng.integers(len(OPERATIONS[recipe](rng))))
             wrong = EVERYWHERE[error](recipe, which)
-        wrong.__name__ = recipe.__name__
         arrays = OPERATIONS[recipe](rng)
         value, *maps = recipe(*arrays)
         G = signed(rng, value.shape)
@@ -251,6 +253,7 @@ def correct(rng: Rng) -> tuple[Recipe, list[Array]]:
 def chained(outer: Recipe, inner: Recipe) -> Recipe:
     """outer(inner(…)), by the chain rule."""
 
+    @wraps(inner)
     def both(*arrays: Array) -> tuple[Any, ...]:
         y, *maps = inner(*arrays)
         z, carry = outer(y)

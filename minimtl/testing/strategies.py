@@ -378,7 +378,7 @@ def given_grads(
 
     def make(test: Callable[..., Any] | None = None) -> Callable[..., Any]:
         def body(seed: int, **drawn: Any) -> None:
-            tensors, named = as_call(drawn.pop("case")) if cases else ((), drawn)
+            tensors, named = as_call(drawn["case"]) if cases else ((), drawn)
             bound = signature_of(f).bind(*tensors, **named)
             report = check(partial(f, **bound.kwargs) if bound.kwargs else f, *bound.args, seed=seed, raise_exception=False)
             event(report.verdict)
@@ -386,7 +386,7 @@ def given_grads(
             if not report:
                 raise GradientError(report)
             if test is not None:
-                test(*bound.args, **bound.kwargs)
+                test(*tensors, **named)
 
         body.__name__ = body.__qualname__ = name_of(f) if test is None else test.__name__
         body.__doc__ = None if test is None else test.__doc__
