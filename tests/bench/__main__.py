@@ -1,8 +1,8 @@
-"""`python -m tests.bench speed`, `python -m tests.bench d1 --data DIR`"""
+"""`python -m tests.bench speed`, `python -m tests.bench d1 --data DIR`, `python -m tests.bench gradients`"""
 
 import argparse
 
-from tests.bench import speed, study_d1
+from tests.bench import gradients, speed, study_d1
 
 parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
 programs = parser.add_subparsers(dest="program", required=True)
@@ -11,10 +11,15 @@ study = programs.add_parser("d1", help="D1 on real MNIST beside PyTorch, over se
 study.add_argument("--data", metavar="DIR", help="folder with the MNIST files")
 study.add_argument("--seeds", type=int, default=10)
 study.add_argument("--epochs", type=int, default=10)
+checks = programs.add_parser("gradients", help="planted errors caught by gradient checks, beside PyTorch's")
+checks.add_argument("--trials", type=int, default=500)
+checks.add_argument("--cases", type=int, default=10_000)
 
 if __name__ == "__main__":
     options = parser.parse_args()
     if options.program == "speed":
         speed.main()
+    elif options.program == "gradients":
+        gradients.main(options.trials, options.cases)
     else:
         study_d1.main(options.data, options.seeds, options.epochs)
