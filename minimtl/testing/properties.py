@@ -6,7 +6,7 @@ All raise GradientError, whose text names the task and the parameter.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from minimtl.backend import Array
 from minimtl.mtl import weighted_loss
 from minimtl.nn import Module, Parameter
 from minimtl.testing.gradcheck import signed
-from minimtl.testing.pull import same
 from minimtl.testing.report import GradientError, Report
 from minimtl.testing.subject import random_numbers_repeated, replaced
 
@@ -44,19 +43,15 @@ def check_shared_parameters(
 ) -> None:
     """∂L/∂φ = Σₖ αₖ ∂Lₖ/∂φ, where L = total(losses, α) is what is trained on.      D1 §3.1
 
-    `rtol` suits float32; relative to the largest entry of each parameter's gradient.
+    `rtol` is relative to the largest entry of all these gradients, and suits float32.
     """
     shared = list(φ)
     known(losses, α)
     with random_numbers_repeated():
-        L = total(losses(), α)
-    whole = arrays(grad(L, shared, allow_unused=True), shared)
+        whole = slopes("L", total(losses(), α), shared)
     parts = {k: gradients(losses, k, shared) for k in α}
-    for i, g in enumerate(whole):
-        wanted = sum((α[k] * parts[k][i] for k in α), np.zeros_like(g))
-        if not same(g, wanted, rtol):
-            apart = float(np.abs(g - wanted).max())
-            fail(f"∂L/∂φ is not Σₖ αₖ ∂Lₖ/∂φ: shared parameter {i} of shape {g.shape} is off by up to {apart:.3g}")
+    wanted = [sum((α[k] * parts[k][i] for k in α), np.zeros_like(g)) for i, g in enumerate(whole)]
+    equal("∂L/∂φ is not Σₖ αₖ ∂Lₖ/∂φ at shared parameter", range(len(shared)), whole, wanted, rtol)
 
 
 def check_delta(model: Module, loss: Callable[[Module], Tensor], seed: int = 0, rtol: float = 1e-5) -> None:
@@ -66,14 +61,16 @@ def check_delta(model: Module, loss: Callable[[Module], Tensor], seed: int = 0, 
     """
     rng = np.random.default_rng(seed)
     θ = {name: p.detach() for name, p in model.named_parameters()}
+    if not θ:
+        raise ValueError(f"check_delta: {type(model).__name__} has no parameters")
     size = {name: 0.1 * float(np.abs(p.array).mean() or 1) for name, p in θ.items()}
     θʹ = {name: Tensor((size[name] * signed(rng, p.shape)).astype(p.dtype), requires_grad=True) for name, p in θ.items()}
     moved = {name: Tensor(θ[name].array + θʹ[name].array, requires_grad=True) for name in θ}
-    by_delta = slopes(model, loss, {name: θ[name] + θʹ[name] for name in θ}, list(θʹ.values()))
-    by_moved = slopes(model, loss, moved, list(moved.values()))
-    for name, g, wanted in zip(θ, by_delta, by_moved, strict=True):
-        if not same(g, wanted, rtol):
-            fail(f"∂L/∂θ′ is not ∂L/∂θ at {name}: off by up to {float(np.abs(g - wanted).max()):.3g}")
+    with random_numbers_repeated():
+        by_delta = slopes("L", loss(replaced(model, {name: θ[name] + θʹ[name] for name in θ})), list(θʹ.values()))
+    with random_numbers_repeated():
+        by_moved = slopes("L", loss(replaced(model, moved)), list(moved.values()))
+    equal("∂L/∂θ′ is not ∂L/∂θ at", list(θ), by_delta, by_moved, rtol)
 
 
 def check_frozen(model: Module, frozen: Iterable[Module | Parameter], step: Callable[[], Any], steps: int = 3) -> None:
@@ -109,22 +106,26 @@ def known(losses: Losses, names: Mapping[str, Any]) -> None:
 def gradients(losses: Losses, k: str, parameters: list[Tensor]) -> list[Array]:
     """∂Lₖ/∂p for each parameter."""
     with random_numbers_repeated():
-        L = losses()[k]
-    return arrays(grad(L, parameters, allow_unused=True), parameters) if parameters else []
+        return slopes(f"L_{k}", losses()[k], parameters)
 
 
-def arrays(gs: Iterable[Tensor | None], parameters: list[Tensor]) -> list[Array]:
-    """Gradients as arrays, 0 where there is none."""
+def slopes(name: str, L: Tensor, parameters: list[Tensor]) -> list[Array]:
+    """∂L/∂p for each parameter, 0 where L does not depend on it."""
+    if not L.requires_grad:
+        fail(f"{name} depends on nothing that requires a gradient")
+    gs = grad(L, parameters, allow_unused=True) if parameters else ()
     return [np.zeros_like(p.array) if g is None else g.array for g, p in zip(gs, parameters, strict=True)]
 
 
-def slopes(model: Module, loss: Callable[[Module], Tensor], tensors: Mapping[str, Tensor], by: list[Tensor]) -> list[Array]:
-    """The gradient of the loss where the model's parameters are these tensors."""
-    with random_numbers_repeated():
-        L = loss(replaced(model, tensors))
-    return arrays(grad(L, by, allow_unused=True), by)
+def equal(headline: str, names: Iterable[Any], found: list[Array], wanted: list[Array], rtol: float) -> None:
+    """The arrays agree, to a part of the largest number among them all."""
+    scale = max((float(np.abs(g).max(initial=0.0)) for g in wanted), default=0.0)
+    for name, g, w in zip(names, found, wanted, strict=True):
+        off = float(np.abs(g - w).max(initial=0.0))
+        if not off <= rtol * scale:
+            fail(f"{headline} {name}: off by up to {off:.3g}")
 
 
-def fail(headline: str) -> None:
+def fail(headline: str) -> NoReturn:
     """Raise the error."""
     raise GradientError(Report("property", [], "differs", headline=headline))
