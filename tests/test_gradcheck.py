@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reproduce_failure, settings
 from hypothesis import strategies as st
 
 import minimtl as mm
@@ -419,6 +419,16 @@ def test_a_drawn_counterexample_is_small_and_the_message_comes_last():
         assert any(line.startswith("swish: the gradient") for line in lines)
         assert "definition(x)" in lines[-1]
         assert info.value.report.arguments == ["x ()"]
+
+
+def test_a_failure_replays_from_the_printed_blob():
+    test = given_grads(swish, x=spaced())
+    with pytest.raises(GradientError) as info:
+        test()
+    blob = next(line for line in str(info.value).splitlines() if "@reproduce_failure(" in line)
+    replayed = eval(blob.partition("@")[2].partition(" as a decorator")[0], {"reproduce_failure": reproduce_failure})(test)
+    with pytest.raises(GradientError, match="x = 0.125"):
+        replayed()
 
 
 def test_strategies_are_given_in_one_of_two_ways():

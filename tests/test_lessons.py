@@ -42,6 +42,20 @@ def test_the_three_facts_hold(capsys: pytest.CaptureFixture[str]) -> None:
     assert "φ" in capsys.readouterr().out
 
 
+def test_wrong_gradients_are_found_and_ones_are_blind(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = lesson("03_trust_a_gradient").main()
+    for name in ("softmax", "batch norm"):
+        assert numbers[f"{name}, ones: largest gradient"] < 1e-14
+        assert numbers[f"{name}, random: largest gradient"] > 0.1
+        assert (numbers[f"{name}, ones: found"], numbers[f"{name}, random: found"]) == (0, 1)
+    assert numbers["lines"] <= 25
+    assert numbers["shrunk to"] == 1
+    assert numbers["value off"] > 0.1
+    said = capsys.readouterr().out
+    assert said.count("the product rule has one more term") == 2
+    assert "consistent_but_wrong: agrees" in said
+
+
 @pytest.fixture(scope="module")
 def parity_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModuleType, dict[str, float], Path]:
     module, out = lesson("02_digit_and_parity"), tmp_path_factory.mktemp("out")

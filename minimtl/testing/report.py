@@ -53,8 +53,12 @@ class GradientError(AssertionError):
         self.before: list[str] = []
 
     def add_note(self, note: str) -> None:
-        """Notes, as of Hypothesis, go before the message, a line each: what went wrong is read last, where a terminal ends."""
-        self.before.append(" ".join(note.partition("Explanation:")[0].split()))
+        """Notes, as of Hypothesis, go before the message, a line each: what went wrong is read last, where a terminal ends.
+
+        Its explanations, which lines of this checker ran, are left out.
+        """
+        if not note.startswith((" ", "Explanation")):
+            self.before.append(" ".join(note.split()))
 
     def __str__(self) -> str:
         message = str(self.report).splitlines()

@@ -17,10 +17,14 @@ from itertools import combinations, product
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from hypothesis import assume, event, given, settings
-from hypothesis import strategies as st
-from hypothesis.strategies import DrawFn, SearchStrategy
 from numpy.typing import NDArray
+
+try:
+    from hypothesis import assume, event, given, settings
+    from hypothesis import strategies as st
+    from hypothesis.strategies import DrawFn, SearchStrategy
+except ImportError as error:
+    raise ImportError("minimtl.testing.strategies needs Hypothesis: pip install 'minimtl[test]'") from error
 
 from minimtl import nn
 from minimtl.autograd import Tensor
@@ -396,7 +400,11 @@ def given_grads(
     def property_test(test: Callable[..., Any] | None = None) -> Any:
         """Run the property; or, of a test, make one that has the property checked first."""
         __tracebackhide__ = True
-        return make()() if test is None else make(test)
+        if test is not None:
+            return make(test)
+        run = settings(deadline=None)(make())
+        vars(run).update({key: value for key, value in vars(property_test).items() if key.startswith("_hypothesis")})
+        return run()  # with what @reproduce_failure has left on this function
 
     return property_test
 
