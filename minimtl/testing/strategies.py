@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 try:
-    from hypothesis import assume, event, given, settings
+    from hypothesis import Phase, assume, event, given, settings
     from hypothesis import strategies as st
     from hypothesis.strategies import DrawFn, SearchStrategy
 except ImportError as error:
@@ -402,7 +402,7 @@ def given_grads(
         __tracebackhide__ = True
         if test is not None:
             return make(test)
-        run = settings(deadline=None)(make())
+        run = settings(deadline=None, phases=PHASES)(make())
         vars(run).update({key: value for key, value in vars(property_test).items() if key.startswith("_hypothesis")})
         return run()  # with what @reproduce_failure has left on this function
 
@@ -416,10 +416,12 @@ def as_call(case: Any) -> Case:
 
 # Profiles
 
+PHASES = tuple(phase for phase in Phase if phase is not Phase.explain)  # it takes most of the time to name lines of the checker
+
 
 def register_profiles() -> None:
     """Register the profiles lesson, dev, ci and deep, for `hypothesis.settings.load_profile`; none of them is loaded."""
-    common = settings(settings.get_profile("default"), deadline=None, print_blob=True)
+    common = settings(settings.get_profile("default"), deadline=None, print_blob=True, phases=PHASES)
     settings.register_profile("lesson", common, max_examples=25, derandomize=True, database=None)
     settings.register_profile("dev", common, max_examples=60)
     settings.register_profile("ci", common, max_examples=60, derandomize=True, database=None)
