@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 import minimtl as mm
@@ -27,9 +27,9 @@ def apart(x, gap=GAP):
     return np.diff(np.sort(x, axis=None)).min(initial=math.inf) >= gap * (1 - 1e-9)
 
 
-def search(strategy, condition, seed=0):
-    """What Hypothesis makes of the first thing drawn that meets the condition."""
-    options = settings(max_examples=2000, database=None, report_multiple_bugs=False)  # it stops at the first
+def search(strategy, condition, *phases, seed=0):
+    """The first thing drawn that meets the condition, or with Phase.shrink what Hypothesis makes of it."""
+    options = settings(max_examples=2000, database=None, phases=(Phase.generate, *phases))
     return find(strategy, condition, settings=options, random=Random(seed))
 
 
@@ -254,9 +254,7 @@ def test_modules_reach_every_layer(layer):
     def holds(drawn):
         return layer in repr(drawn[0])
 
-    module, x = search(our.modules(), holds)
-    assert len(module) == 1
-    assert x.array.size <= 9
+    search(our.modules(), holds)
     if layer in ("ReLU", "MaxPool2d"):
 
         @given(our.modules(smooth=True))
@@ -271,7 +269,7 @@ def test_modules_reach_every_layer(layer):
 
 def shrunk(strategy, condition):
     """The median, by size, of what five searches end with."""
-    found = [search(strategy, condition, seed) for seed in range(5)]
+    found = [search(strategy, condition, Phase.shrink, seed=seed) for seed in range(5)]
 
     def size(item):
         return sum(map(size, item)) if isinstance(item, tuple) else item.array.size if isinstance(item, mm.Tensor) else 0
