@@ -10,8 +10,7 @@ to the numbers that come first, the ones easiest to read.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import combinations, product
 from typing import Any, NamedTuple, TypeVar
@@ -53,9 +52,6 @@ def _check(name: str, argument: str, value: object, holds: bool, wanted: str) ->
         raise ValueError(f"{name}: {argument} must be {wanted}, got {value!r}")
 
 
-# Shapes
-
-
 def shapes(min_dims: int = 0, max_dims: int = 3, max_side: int = 4, min_side: int = 0) -> SearchStrategy[Shape]:
     """min_dims … max_dims axes of min_side … max_side entries, rarely of 0. Shrinks to few axes, and to 1 entry."""
     _check("shapes", "min_dims", min_dims, 0 <= min_dims <= max_dims, f"in 0 … max_dims = {max_dims}")
@@ -76,7 +72,7 @@ def _shaped(name: str, shape: Shapes, make: Callable[[Shape], SearchStrategy[T]]
 # Numbers
 
 
-def _nearest(centre: float, low: int, high: int) -> list[int]:
+def _nearest(centre: int, low: int, high: int) -> list[int]:
     """low … high in the order in which to shrink: those near the centre first, of two equally near the larger."""
     return sorted(range(low, high + 1), key=lambda k: (abs(k - centre), -k))
 
@@ -85,8 +81,10 @@ def _choices(values: Sequence[float], shape: Shape) -> SearchStrategy[NDArray[An
     """An array of some of the values; it shrinks to the first."""
     table, n = np.asarray(values), math.prod(shape)
     digit = np.min_scalar_type(len(table) - 1).newbyteorder(">")
-    drawn = st.binary(min_size=n * digit.itemsize, max_size=n * digit.itemsize)
-    return drawn.map(lambda raw: table[np.frombuffer(raw, digit).astype(int) % len(table)].reshape(shape))
+    size = n * digit.itemsize
+    # Hypothesis moves what must stay large to the last bytes: read backwards it is the first entry, and others can go
+    drawn = st.binary(min_size=size, max_size=size).map(lambda raw: np.frombuffer(raw, digit)[::-1].astype(int))
+    return drawn.map(lambda places: table[places % len(table)].reshape(shape))
 
 
 def _distinct(values: Sequence[int], n: int) -> SearchStrategy[NDArray[Any]]:
@@ -112,7 +110,7 @@ def _spaced(
     def fill(shape: Shape) -> SearchStrategy[Tensor]:
         n = math.prod(shape)
         room = int(min(max(12, n if positive else math.ceil(n / 2)), math.inf if limit is None else limit / gap))
-        cells = _nearest(-0.5, 0 if positive else -room, room - 1)
+        cells = [*range(room), *([] if positive else range(-1, -room - 1, -1))]
         _check(name, "limit", limit, len(cells) >= n, f"such that {n} numbers fit {gap} apart")
         return _distinct(cells, n).map(lambda k: _tensor((k + offset) * gap).reshape(shape))
 
@@ -122,7 +120,7 @@ def _spaced(
 def spaced(shape: Shapes = None, gap: float = 0.25, limit: float | None = None) -> SearchStrategy[Tensor]:
     """Different odd multiples of gap/2, below the limit: gap apart, and gap/2 from 0 and from every multiple of gap.
 
-    Shrinks to 0.125, −0.125, 0.375, −0.375 … in this order.
+    Shrinks to 0.125, 0.375, 0.625 …, or −0.125, −0.375 … where it must be negative.
     """
     return _spaced("spaced", shape, gap, limit)
 
@@ -141,15 +139,16 @@ def broadcastable(
     all are at least gap·2⁻ⁿ away. Shrinks to n tensors of one shape, 0.125 in the first and 0.0625 in the second.
     """
     _check("broadcastable", "n", n, n >= 1, "at least 1")
+    _check("broadcastable", "gap", gap, 0 < gap < math.inf, "positive")
 
     def fill(whole: Shape) -> SearchStrategy[tuple[Tensor, ...]]:
         # bit i of an axis: it has length 1 in tensor i; 2ⁿ − 1, where nobody has its length, is left out
-        narrow = st.tuples(*[st.integers(0, 2**n - 2) for _ in whole], st.integers(0, 2**n - 1))
-        return narrow.flatmap(lambda bits: st.tuples(*[one(whole, bits, i) for i in range(n)]))
+        narrow = st.tuples(_choices(range(2**n - 1), (len(whole),)), st.integers(0, 2**n - 1))
+        return narrow.flatmap(lambda drawn: st.tuples(*[one(whole, i, *drawn) for i in range(n)]))
 
-    def one(whole: Shape, bits: tuple[int, ...], i: int) -> SearchStrategy[Tensor]:
-        *lost, cut = [bool(b >> i & 1) for b in bits]
-        start = [*lost, False].index(False) if cut else 0
+    def one(whole: Shape, i: int, bits: NDArray[Any], cut: int) -> SearchStrategy[Tensor]:
+        lost = [bool(b >> i & 1) for b in bits]
+        start = [*lost, False].index(False) if cut >> i & 1 else 0  # leading axes of length 1 may be missing
         shape = tuple([1 if gone else side for gone, side in zip(lost, whole, strict=True)])[start:]
         return _spaced("broadcastable", shape, gap, limit, offset=0.5 ** (i + 1))
 
@@ -173,8 +172,8 @@ def simplex(shape: Shapes = None, dim: int = -1) -> SearchStrategy[Tensor]:
     """Positive numbers that sum to 1 along dim, each at least 1/(8n) on an axis of n. Shrinks to 1/n."""
 
     def fill(shape: Shape) -> SearchStrategy[Tensor]:
-        legal = -len(shape) <= dim < len(shape) and shape[dim] > 0
-        _check("simplex", "shape", shape, legal, f"one with entries along dim {dim}")
+        filled = -len(shape) <= dim < len(shape) and shape[dim] > 0
+        _check("simplex", "shape", shape, filled, f"one with entries along dim {dim}")
         return _choices(range(1, 9), shape).map(lambda parts: _tensor(parts / parts.sum(dim, keepdims=True)))
 
     axes = dim + 1 if dim >= 0 else -dim
@@ -253,10 +252,8 @@ def poolings(draw: DrawFn, average: bool = False) -> Case:
     N, C, kernel, stride = draw(BATCH), draw(st.integers(1, 2)), draw(_pairs(1, 3)), draw(_pairs(1, 3))
     padding = tuple([draw(st.integers(0, k // 2)) for k in kernel])
     size = _grown(draw, *[k - 2 * p for k, p in zip(kernel, padding, strict=True)])
-    options: dict[str, Any] = {"kernel_size": kernel, "stride": stride, "padding": padding}
-    if average:
-        options["count_include_pad"] = draw(st.booleans())
-    return Case((draw(spaced((N, C, *size))),), options)
+    options = {"kernel_size": kernel, "stride": stride, "padding": padding}
+    return Case((draw(spaced((N, C, *size))),), options | ({"count_include_pad": draw(st.booleans())} if average else {}))
 
 
 # Jacobians
@@ -310,21 +307,8 @@ SMOOTH = [nn.Tanh, nn.Sigmoid, nn.GELU, nn.Softplus, partial(nn.Dropout, 0.0)]
 KINKED = [nn.ReLU, nn.LeakyReLU]
 
 
-@contextmanager
-def _default_seed(seed: int) -> Iterator[np.random.Generator]:
-    """The default generator starts from the seed, and afterwards goes on as if nothing had been drawn."""
-    before = default_generator.rng
-    try:
-        yield default_generator.manual_seed(seed).rng
-    finally:
-        default_generator.rng = before
-
-
 def _layers(shape: Shape, smooth: bool) -> list[list[Callable[[], nn.Module]]]:
-    """Layers that take an input of the shape (N, C) or (N, C, H, W), by kind.
-
-    None normalises less than 3 numbers: of 2 only the signs are left, of 1 nothing.
-    """
+    """The layers for an input (N, C) or (N, C, H, W), by kind. None normalises 2 numbers, of which only signs would be left."""
     (_, C, *image), each = shape, math.prod(shape) // shape[1]
     kinds: list[list[Any]] = [[*SMOOTH, *KINKED * (not smooth)]]
     if image:
@@ -345,19 +329,22 @@ def modules(draw: DrawFn, smooth: bool = False) -> tuple[nn.Module, Tensor]:
 
     Parameters and running statistics are sixteenths from a drawn seed. Shrinks to a Tanh of one number.
     """
-    sides = draw(st.one_of(_pairs(1, 4), st.tuples(*[st.integers(1, 3)] * 4)))
-    shape, layers = sides, list[nn.Module]()
-    with _default_seed(draw(st.integers(0, 2**16))) as rng:
+    shape = draw(st.one_of(_pairs(1, 4), st.tuples(*[st.integers(1, 3)] * 4)))
+    x, layers, before = draw(spaced(shape)), list[nn.Module](), default_generator.rng
+    default_generator.rng = rng = np.random.default_rng(draw(st.integers(0, 2**16)))
+    try:
         for _ in range(draw(st.integers(1, 4))):
             kind = draw(st.sampled_from(_layers(shape, smooth)))
             layers.append(draw(st.sampled_from(kind))().double().eval())  # in evaluation a batch may be of zeros
             shape = layers[-1](Tensor(np.zeros(shape))).shape
-        module = nn.Sequential(*layers).train()
-        for p in module.parameters():
-            p.data = _tensor((rng.integers(-8, 8, p.shape) + 0.5) / 8)
-        for b in [b for b in module.buffers() if b.dtype == np.float64]:
-            b.data = _tensor((rng.integers(0, 8, b.shape) + 0.5) / 8)
-    return module, draw(spaced(sides))
+    finally:
+        default_generator.rng = before  # where others draw nothing has happened
+    module = nn.Sequential(*layers).train()
+    for p in module.parameters():
+        p.data = _tensor((rng.integers(-8, 8, p.shape) + 0.5) / 8)
+    for b in [b for b in module.buffers() if b.dtype == np.float64]:
+        b.data = _tensor((rng.integers(0, 8, b.shape) + 0.5) / 8)
+    return module, x
 
 
 # Tests of one line
