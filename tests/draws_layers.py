@@ -3,6 +3,8 @@
 import numpy as np
 from draws import Call, call
 
+from minimtl.testing import strategies
+
 REDUCTIONS = ("mean", "sum", "none")
 EQUATIONS = (
     "ij,jk->ik",
@@ -149,50 +151,40 @@ def pair(d, low, high):
     return (d.integer(low, high), d.integer(low, high))
 
 
-def framed_images(d, kernel, padding, dilation=(1, 1)):
-    """Sizes (H, W) into which at least one window fits."""
-    return [max(1, e * (k - 1) + 1 - 2 * p) + d.integer(0, 4) for k, p, e in zip(kernel, padding, dilation)]
-
-
-def filters(d):
-    """N, groups, channels of a group in and out, kernel, stride, padding, dilation."""
-    return d.of(2, 1, 3, 0), d.of(1, 2, 3), d.of(1, 2), d.of(2, 1), pair(d, 1, 3), pair(d, 1, 3), pair(d, 0, 2), pair(d, 1, 2)
+def layer(d, cases):
+    """The arguments of a layer: its geometry from the strategy, its numbers this Draw's, None or nothing for a missing bias."""
+    case = d.draw(cases)
+    x, w, *b = d.arrays(*[t.shape for t in case.tensors])
+    spelt = {name: spelled(d, value) if isinstance(value, tuple) else value for name, value in case.options.items()}
+    return call(x, w, *b, *([None] if not b and d.of(False, True) else []), **spelt)
 
 
 def convolution(d):
-    N, groups, C, F, kernel, stride, padding, dilation = filters(d)
-    named = d.of(False, False, False, True)
-    if named:  # "same" needs odd kernels here and stride 1, "valid" an image as large as the kernel
-        kernel, stride, padding = d.of((3, 3), (1, 3), (1, 1)), (1, 1), (0, 0)
-    H, W = framed_images(d, kernel, padding, dilation)
-    x, w, b = d.arrays((N, groups * C, H, W), (groups * F, C, *kernel), (groups * F,))
-    options = {"padding": d.of("same", "valid")} if named else {"padding": spelled(d, padding), "stride": spelled(d, stride)}
-    return call(x, w, *d.of((b,), (None,), ()), dilation=spelled(d, dilation), groups=groups, **options)
+    """Now and then a padding by name: "same" needs odd kernels here and stride 1, "valid" any image as large as the kernel."""
+    if d.of(True, True, True, False):
+        return layer(d, strategies.convolutions())
+    kernel = d.of((3, 3), (1, 3), (1, 1))
+    x, w = d.arrays((2, 2, *(k + d.integer(0, 3) for k in kernel)), (3, 2, *kernel))
+    return call(x, w, padding=d.of("same", "valid"))
 
 
 def transposed_convolution(d):
-    N, groups, C, F, kernel, stride, padding, dilation = filters(d)
-    extra = tuple(d.integer(0, max(s, e) - 1) for s, e in zip(stride, dilation))
-    size = [
-        max(1, -(-(2 * p - e * (k - 1) - o) // s) + 1) + d.integer(0, 3)
-        for k, s, p, e, o in zip(kernel, stride, padding, dilation, extra)
-    ]
-    x, w, b = d.arrays((N, groups * C, *size), (groups * C, F, *kernel), (groups * F,))
-    options = {"output_padding": extra, "padding": spelled(d, padding), "dilation": spelled(d, dilation)}
-    return call(x, w, *d.of((b,), (None,), ()), stride=spelled(d, stride), groups=groups, **options)
+    return layer(d, strategies.transposed_convolutions())
 
 
-def windows(d):
-    """Images, kernel, perhaps stride and padding."""
-    kernel = pair(d, 1, 3)
-    padding = tuple(d.integer(0, k // 2) for k in kernel)
-    x = d.array(d.of(2, 1, 0), d.of(2, 1, 3), *framed_images(d, kernel, padding))
-    return call(x, spelled(d, kernel), *d.of((), (None,), (spelled(d, pair(d, 1, 3)),)), padding=spelled(d, padding))
+def windows(d, average=False):
+    """Images, kernel, perhaps stride, padding."""
+    case = d.draw(strategies.poolings(average))
+    x, options = d.array(*case.tensors[0].shape), dict(case.options)
+    kernel, stride = (spelled(d, options.pop(name)) for name in ("kernel_size", "stride"))
+    default = case.options["kernel_size"] == case.options["stride"]
+    return call(
+        x, kernel, *d.of((), (None,)) if default else (stride,), **options | {"padding": spelled(d, options["padding"])}
+    )
 
 
 def mean_windows(d):
-    args, options = windows(d)
-    return Call(args, options | {"count_include_pad": d.of(True, False)})
+    return windows(d, average=True)
 
 
 def adapted(d):

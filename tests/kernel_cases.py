@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from minimtl.backend import Array
 from minimtl.kernels import conv, norm, pool, resize
+from minimtl.testing import strategies
 
 Case = tuple[list[Any], tuple[Any, ...]]
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -83,39 +84,11 @@ def laid_out(a: Array, layout: str) -> Array:
     return a.copy()
 
 
-def padded_sizes(draw: Draw, kernel: Any, padding: Any, dilation: Any = (1, 1)) -> tuple[int, int]:
-    """Sizes of an image into which at least one window fits."""
-    least = [max(1, d * (k - 1) + 1 - 2 * p) for k, p, d in zip(kernel, padding, dilation, strict=True)]
-    return least[0] + draw(st.integers(0, 5)), least[1] + draw(st.integers(0, 5))
-
-
-@st.composite
-def convolutions(draw: Draw) -> Case:
-    groups, (C, F), N, seed = draw(st.integers(1, 3)), draw(pairs(1, 2)), draw(st.integers(1, 3)), draw(seeds)
-    kernel, stride, padding, dilation = draw(pairs(1, 4)), draw(pairs(1, 3)), draw(pairs(0, 3)), draw(pairs(1, 3))
-    x = normal(seed, N, groups * C, *padded_sizes(draw, kernel, padding, dilation))
-    w, b = normal(seed + 1, groups * F, C, *kernel), optional(draw, normal(seed + 2, groups * F))
-    return [x, w, b], (stride, padding, dilation, groups)
-
-
-@st.composite
-def transposed_convolutions(draw: Draw) -> Case:
-    groups, (C, F), N, seed = draw(st.integers(1, 3)), draw(pairs(1, 2)), draw(st.integers(1, 3)), draw(seeds)
-    kernel, stride, padding, dilation = draw(pairs(1, 4)), draw(pairs(1, 3)), draw(pairs(0, 3)), draw(pairs(1, 3))
-    extra = tuple(draw(st.integers(0, max(s, d) - 1)) for s, d in zip(stride, dilation, strict=True))
-    size = draw(pairs(1, 5))
-    geometry = zip(size, stride, padding, dilation, kernel, extra, strict=True)
-    assume(all((n - 1) * s - 2 * p + d * (k - 1) + e >= 0 for n, s, p, d, k, e in geometry))
-    x, w = normal(seed, N, groups * C, *size), normal(seed + 1, groups * C, F, *kernel)
-    return [x, w, optional(draw, normal(seed + 2, groups * F))], (stride, padding, extra, groups, dilation)
-
-
-@st.composite
-def pools(draw: Draw, *extras: st.SearchStrategy[Any]) -> Case:
-    kernel, stride = draw(pairs(1, 4)), draw(pairs(1, 4))
-    padding = tuple(draw(st.integers(0, k // 2)) for k in kernel)
-    x = distinct(draw(seeds), *draw(pairs(1, 3)), *padded_sizes(draw, kernel, padding))
-    return [x], (kernel, stride, padding, *map(draw, extras))
+def of_layer(cases: st.SearchStrategy[strategies.Case], arrays: int) -> st.SearchStrategy[Case]:
+    """The cases of a layer as those of its kernel: so many arrays, None where one is left out, and the options in their order."""
+    return cases.map(
+        lambda case: ([t.array for t in case.tensors] + [None] * (arrays - len(case.tensors)), tuple(case.options.values()))
+    )
 
 
 @st.composite
@@ -305,7 +278,7 @@ KERNELS = [
     Kernel(
         "conv2d",
         conv.conv2d,
-        convolutions(),
+        of_layer(strategies.convolutions(), 3),
         naive_conv2d,
         lambda t, *a: t.nn.functional.conv2d(*a),
         ([normal(0, 2, 4, 7, 6), normal(1, 6, 2, 3, 2), normal(2, 6)], ((2, 1), (1, 2), (1, 2), 2)),
@@ -313,7 +286,7 @@ KERNELS = [
     Kernel(
         "conv_transpose2d",
         conv.conv_transpose2d,
-        transposed_convolutions(),
+        of_layer(strategies.transposed_convolutions(), 3),
         naive_conv_transpose2d,
         lambda t, *a: t.nn.functional.conv_transpose2d(*a),
         ([normal(0, 2, 4, 3, 5), normal(1, 4, 3, 3, 2), normal(2, 6)], ((2, 1), (1, 0), (1, 0), 2, (1, 2))),
@@ -321,7 +294,7 @@ KERNELS = [
     Kernel(
         "max_pool2d",
         pool.max_pool2d,
-        pools(),
+        of_layer(strategies.poolings(), 1),
         lambda *a: naive_pool(*a, max),
         lambda t, *a: t.nn.functional.max_pool2d(*a),
         ([distinct(0, 2, 3, 6, 7)], ((3, 2), (2, 2), (1, 1))),
@@ -329,7 +302,7 @@ KERNELS = [
     Kernel(
         "avg_pool2d",
         pool.avg_pool2d,
-        pools(st.booleans()),
+        of_layer(strategies.poolings(average=True), 1),
         naive_avg_pool2d,
         lambda t, x, *a: t.nn.functional.avg_pool2d(x, *a[:3], ceil_mode=False, count_include_pad=a[3]),
         ([normal(0, 2, 3, 6, 7)], ((3, 2), (2, 2), (1, 1), False)),
