@@ -128,7 +128,7 @@ class Tensor(Methods):
             raise RuntimeError("backward: this tensor depends on nothing that requires a gradient")
         found = pull_back("backward", _seeds("backward", [self], [gradient]), None, retain_graph)
         taken = set() if gradient is None else {id(owner(gradient.array))}
-        leaves = {leaf: _exclusive(g, taken) for leaf, g in found.items() if isinstance(leaf, Tensor)}
+        leaves = {x: _exclusive(g, taken) for x, g in found.items() if isinstance(x, Tensor) and x._requires_grad}
         sums = {leaf: g if leaf.grad is None else leaf.grad.array + g for leaf, g in leaves.items()}
         for leaf, g in sums.items():
             leaf.grad = Tensor(g)
