@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, Self, TypeVar, get_args, overload
 import numpy as np
 
 from minimtl import dtypes
-from minimtl.backend import Array, device_of, is_array, owner, to_numpy
+from minimtl.backend import Array, device_of, is_array, is_read_only, owner, to_numpy
 from minimtl.grad_mode import recording
 from minimtl.graph import Edge, Map, Node, Version, add, pull_back
 from minimtl.kernels.shared import unbroadcast
@@ -364,7 +364,7 @@ def _seed(name: str, y: Tensor, cotangent: Tensor | None) -> Array:
 def _exclusive(g: Array, taken: set[int]) -> Array:
     """g in memory of its own, so that a leaf's gradient can be written to without changing another's."""
     whole = owner(g)
-    if id(whole) in taken or getattr(whole, "size", None) != g.size:
+    if id(whole) in taken or getattr(whole, "size", None) != g.size or is_read_only(g):
         return g.copy()
     taken.add(id(whole))
     return g
