@@ -342,6 +342,13 @@ def test_a_new_axis_does_not_make_it_read_only(f):
     assert 5 in x.tolist()
 
 
+def test_one_entry_is_a_view_as_a_row_is():
+    x, y = mm.ones(3), mm.ones(2, 2)
+    x[0].zero_()
+    y[1, 0].zero_()
+    assert (x.tolist(), y.tolist()) == ([0, 1, 1], [[1, 1], [0, 1]])
+
+
 def test_the_array_of_a_tensor_is_shown_read_only():
     x = mm.ones(2)
     for shown in (x.numpy(), np.asarray(x), x.detach().numpy()):
