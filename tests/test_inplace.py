@@ -159,6 +159,9 @@ def test_a_write_is_either_refused_or_does_not_change_any_gradient(f, shapes):
         (lambda x, w, b: x + b, {"x", "w", "b"}),
         (lambda x, w, b: x * w, {"b"}),
         (lambda x, w, b: (x - b).sum() * 2, {"x", "w", "b"}),
+        (lambda x, w, b: x @ w, {"b"}),
+        (lambda x, w, b: x.detach() @ w, {"w", "b"}),
+        (lambda x, w, b: x @ b.detach(), {"x", "w"}),
     ],
 )
 def test_no_more_is_guarded_than_needed(f, allowed):
