@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, Self, TypeVar, get_args, overload
 import numpy as np
 
 from minimtl import dtypes
-from minimtl.backend import Array, device_of, is_array, owner, to_numpy
+from minimtl.backend import Array, device_of, is_array, is_read_only, owner, to_numpy
 from minimtl.grad_mode import recording
 from minimtl.graph import Edge, Map, Node, Version, add, pull_back
 from minimtl.kernels.shared import unbroadcast
@@ -128,7 +128,7 @@ class Tensor(Methods):
             raise RuntimeError("backward: this tensor depends on nothing that requires a gradient")
         found = pull_back("backward", _seeds("backward", [self], [gradient]), None, retain_graph)
         taken = set() if gradient is None else {id(owner(gradient.array))}
-        leaves = {leaf: _exclusive(g, taken) for leaf, g in found.items() if isinstance(leaf, Tensor)}
+        leaves = {x: _exclusive(g, taken) for x, g in found.items() if isinstance(x, Tensor) and x._requires_grad}
         sums = {leaf: g if leaf.grad is None else leaf.grad.array + g for leaf, g in leaves.items()}
         for leaf, g in sums.items():
             leaf.grad = Tensor(g)
@@ -364,7 +364,7 @@ def _seed(name: str, y: Tensor, cotangent: Tensor | None) -> Array:
 def _exclusive(g: Array, taken: set[int]) -> Array:
     """g in memory of its own, so that a leaf's gradient can be written to without changing another's."""
     whole = owner(g)
-    if id(whole) in taken or getattr(whole, "size", None) != g.size:
+    if id(whole) in taken or getattr(whole, "size", None) != g.size or is_read_only(g):
         return g.copy()
     taken.add(id(whole))
     return g

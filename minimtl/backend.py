@@ -85,6 +85,12 @@ def owner(x: Array) -> Array:
     return x
 
 
+def is_read_only(x: Array) -> bool:
+    """Whether x must not be written to: entries that were broadcast lie in one place, and NumPy marks their views for good."""
+    repeats = x.size > 1 and any(stride == 0 and n > 1 for stride, n in zip(x.strides, x.shape, strict=True))
+    return repeats or not getattr(x.flags, "writeable", True)
+
+
 def device(kind: str) -> str:
     """The device of this name, checked: 'cpu' or 'cuda'."""
     if not names_device(kind):

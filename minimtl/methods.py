@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import minimtl
 from minimtl import dtypes, kernels
-from minimtl.backend import Array, names_device
+from minimtl.backend import Array, is_read_only, names_device
 from minimtl.grad_mode import recording
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ class Methods(Casts):
         """The array, to be written to now; counts the write, so that a graph that needs the old numbers refuses to run."""
         if self.requires_grad and recording.get():
             raise RuntimeError("in-place: this tensor requires a gradient; write under no_grad(), or make a new tensor")
-        if 0 in self.array.strides and self.array.size > 1:
+        if is_read_only(self.array):
             raise RuntimeError("in-place: the numbers of an expanded tensor lie in one place; write to a clone()")
         self._version.count += 1
         return self.array

@@ -140,6 +140,14 @@ def test_retain_graph_allows_a_second_call_and_without_it_nothing_changes():
     assert (x.grad.item(), w.grad.item()) == (2 * once[0], 2 * once[1])
 
 
+def test_a_leaf_frozen_after_it_was_used_gets_no_gradient():
+    x, w = leaf(2.0), leaf(3.0)
+    y = x * w
+    x.requires_grad_(False)
+    y.backward()
+    assert (x.grad, w.grad.item()) == (None, 2)
+
+
 # grad
 
 

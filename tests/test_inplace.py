@@ -159,6 +159,9 @@ def test_a_write_is_either_refused_or_does_not_change_any_gradient(f, shapes):
         (lambda x, w, b: x + b, {"x", "w", "b"}),
         (lambda x, w, b: x * w, {"b"}),
         (lambda x, w, b: (x - b).sum() * 2, {"x", "w", "b"}),
+        (lambda x, w, b: x @ w, {"b"}),
+        (lambda x, w, b: x.detach() @ w, {"w", "b"}),
+        (lambda x, w, b: x @ b.detach(), {"x", "w"}),
     ],
 )
 def test_no_more_is_guarded_than_needed(f, allowed):
@@ -315,6 +318,38 @@ def test_zeroing_one_gradient_changes_no_other(f, by):
     a.grad.add_(5)
     assert b.grad.array.tobytes() == before.tobytes()
     assert v.tolist() == mm.ones_like(y).tolist()
+
+
+@pytest.mark.parametrize("f", [mm.sum, lambda x: x.expand(1, 1).sum(0), lambda x: mm.einsum("i->", x)])
+def test_the_gradient_of_one_number_may_be_written_to(f):
+    """The map of a sum repeats the gradient, which NumPy makes read-only even where it is repeated once."""
+    x = mm.ones(1, requires_grad=True)
+    f(x).backward()
+    assert x.grad.zero_().tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x: x.expand(2, 3), lambda x: x.expand(2, 3)[0], lambda x: x.expand(3), lambda x: x.expand(1, 3)]
+)
+def test_an_expanded_tensor_is_read_only(f):
+    x = mm.ones(3)
+    with pytest.raises(RuntimeError, match=r"in-place.*clone"):
+        f(x).zero_()
+    assert x.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("f", [lambda x: x[::2, None], lambda x: x[None]])
+def test_a_new_axis_does_not_make_it_read_only(f):
+    x = mm.ones(4)
+    f(x)[...] = 5
+    assert 5 in x.tolist()
+
+
+def test_one_entry_is_a_view_as_a_row_is():
+    x, y = mm.ones(3), mm.ones(2, 2)
+    x[0].zero_()
+    y[1, 0].zero_()
+    assert (x.tolist(), y.tolist()) == ([0, 1, 1], [[1, 1], [0, 1]])
 
 
 def test_the_array_of_a_tensor_is_shown_read_only():

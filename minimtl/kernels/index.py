@@ -45,7 +45,8 @@ def parts(index: Any, x: Array) -> tuple[Any, Any]:
     """The index as one of numbers, slices and masks, and one of tensors for what that leaves; None where there is no need."""
     items = [as_item(i, x) for i in (index if isinstance(index, tuple) else (index,))]
     if not any(is_tensor(i) and (i.dtype.kind != "b" or any(isinstance(j, int) for j in items)) for i in items):
-        return tuple(items), None  # nothing is read twice
+        whole = () if any(i is ... for i in items) else (...,)  # with it NumPy shows one entry too, instead of copying it
+        return (*items, *whole), None  # nothing is read twice
     rest = [slice(None)] * (x.ndim - sum(map(width, items)))  # what … stands for: nothing does not part the tensors around it
     items = [j for i in items for j in (rest if i is ... else [i])]
     plain = [j for i in items for j in ([slice(None)] * width(i) if is_tensor(i) else [i])]

@@ -28,12 +28,13 @@ def matmul(A: Array, B: Array) -> Result:
     column = B if B.ndim > 1 else B[:, None]
     Y = A @ B
     whole = (*np.broadcast_shapes(row.shape[:-2], column.shape[:-2]), row.shape[-2], column.shape[-1])
+    a, rows, b, columns = A.shape, row.shape, B.shape, column.shape  # a map that held A for its shape would guard its numbers
 
     def gA(G: Array) -> Array:
-        return unbroadcast(G.reshape(whole) @ column.mT, row.shape).reshape(A.shape)
+        return unbroadcast(G.reshape(whole) @ column.mT, rows).reshape(a)
 
     def gB(G: Array) -> Array:
-        return unbroadcast(row.mT @ G.reshape(whole), column.shape).reshape(B.shape)
+        return unbroadcast(row.mT @ G.reshape(whole), columns).reshape(b)
 
     return Y, gA, gB
 
