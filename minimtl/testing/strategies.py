@@ -77,34 +77,34 @@ def _nearest(centre: int, low: int, high: int) -> list[int]:
     return sorted(range(low, high + 1), key=lambda k: (abs(k - centre), -k))
 
 
-def _choices(values: Sequence[float], shape: Shape) -> SearchStrategy[NDArray[Any]]:
+@st.composite
+def _choices(draw: DrawFn, values: Sequence[float], shape: Shape) -> NDArray[Any]:
     """An array of some of the values; it shrinks to the first."""
     table, n = np.asarray(values), math.prod(shape)
     digit = np.min_scalar_type(len(table) - 1).newbyteorder(">")
-    size = n * digit.itemsize
+    raw = draw(st.binary(min_size=n * digit.itemsize, max_size=n * digit.itemsize))
     # Hypothesis moves what must stay large to the last bytes: read backwards it is the first entry, and others can go
-    drawn = st.binary(min_size=size, max_size=size).map(lambda raw: np.frombuffer(raw, digit)[::-1].astype(int))
-    return drawn.map(lambda places: table[places % len(table)].reshape(shape))
+    return np.asarray(table[np.frombuffer(raw, digit)[::-1].astype(int) % len(table)].reshape(shape))
 
 
-def _distinct(values: Sequence[int], n: int) -> SearchStrategy[NDArray[Any]]:
-    """n different ones of the values; it shrinks to the first n."""
-
-    def taken(places: NDArray[Any]) -> NDArray[Any]:
-        left = list(values)
-        return np.array([left.pop(place % len(left)) for place in places], dtype=np.int64)
-
-    return _choices(range(len(values)), (n,)).map(taken)
+@st.composite
+def _made(draw: DrawFn, make: Callable[[NDArray[Any]], NDArray[Any]], values: Sequence[float], shape: Shape) -> Tensor:
+    """The tensor that is made of choices; a `map` would have reports print how it was made, where that is shorter."""
+    return Tensor(np.asarray(make(draw(_choices(values, shape)))))
 
 
-def _tensor(array: NDArray[Any]) -> Tensor:
-    return Tensor(np.asarray(array, dtype=np.float64))
+@st.composite
+def _distinct(draw: DrawFn, cells: Sequence[int], shape: Shape, offset: float, gap: float) -> Tensor:
+    """Different numbers (k + offset)·gap; it shrinks to those of the first cells."""
+    left, places = list(cells), draw(_choices(range(len(cells)), (math.prod(shape),)))
+    k = np.array([left.pop(place % len(left)) for place in places], dtype=np.float64)
+    return Tensor(((k + offset) * gap).reshape(shape))
 
 
 def _spaced(
     name: str, shape: Shapes, gap: float, limit: float | None, offset: float = 0.5, positive: bool = False
 ) -> SearchStrategy[Tensor]:
-    """Different numbers (k + offset)·gap."""
+    """Different numbers (k + offset)·gap, below the limit."""
     _check(name, "gap", gap, 0 < gap < math.inf, "positive")
 
     def fill(shape: Shape) -> SearchStrategy[Tensor]:
@@ -112,7 +112,7 @@ def _spaced(
         room = int(min(max(12, n if positive else math.ceil(n / 2)), math.inf if limit is None else limit / gap))
         cells = [*range(room), *([] if positive else range(-1, -room - 1, -1))]
         _check(name, "limit", limit, len(cells) >= n, f"such that {n} numbers fit {gap} apart")
-        return _distinct(cells, n).map(lambda k: _tensor((k + offset) * gap).reshape(shape))
+        return _distinct(cells, shape, offset, gap)
 
     return _shaped(name, shape, fill)
 
@@ -160,12 +160,12 @@ def grid(shape: Shapes = None, step: float = 0.5, limit: float = 2.0) -> SearchS
     _check("grid", "step", step, 0 < step < math.inf, "positive")
     _check("grid", "limit", limit, 0 <= limit < math.inf, "at least 0")
     room = int(limit / step)
-    return _shaped("grid", shape, lambda s: _choices(_nearest(0, -room, room), s).map(lambda k: _tensor(k * step)))
+    return _shaped("grid", shape, lambda s: _made(lambda k: k * float(step), _nearest(0, -room, room), s))
 
 
 def probabilities(shape: Shapes = None) -> SearchStrategy[Tensor]:
     """Sixteenths from 1/16 to 15/16. Shrinks to 0.5."""
-    return _shaped("probabilities", shape, lambda s: _choices(_nearest(8, 1, 15), s).map(lambda k: _tensor(k / 16)))
+    return _shaped("probabilities", shape, lambda s: _made(lambda k: k / 16, _nearest(8, 1, 15), s))
 
 
 def simplex(shape: Shapes = None, dim: int = -1) -> SearchStrategy[Tensor]:
@@ -174,7 +174,7 @@ def simplex(shape: Shapes = None, dim: int = -1) -> SearchStrategy[Tensor]:
     def fill(shape: Shape) -> SearchStrategy[Tensor]:
         filled = -len(shape) <= dim < len(shape) and shape[dim] > 0
         _check("simplex", "shape", shape, filled, f"one with entries along dim {dim}")
-        return _choices(range(1, 9), shape).map(lambda parts: _tensor(parts / parts.sum(dim, keepdims=True)))
+        return _made(lambda parts: parts / parts.sum(dim, keepdims=True), range(1, 9), shape)
 
     axes = dim + 1 if dim >= 0 else -dim
     return _shaped("simplex", shapes(axes, max(axes, 3), min_side=1) if shape is None else shape, fill)
@@ -185,22 +185,23 @@ def spd(n: int | None = None, condition: float = 1e3) -> SearchStrategy[Tensor]:
     _check("spd", "n", n, n is None or n >= 1, "at least 1")
     _check("spd", "condition", condition, 1 <= condition < math.inf, "at least 1")
     span = int(math.log2(condition))
-    powers = _nearest(0, -(span // 2), span - span // 2)
+    return _spd(n, _nearest(0, -(span // 2), span - span // 2))
 
-    def build(powers: NDArray[Any], v: NDArray[Any]) -> Tensor:
-        Q = np.eye(len(v)) - 2 * np.outer(v, v) / max(v @ v, 1)  # a reflection, or the identity for v = 0
-        A = (Q * 2.0**powers) @ Q.T
-        return _tensor((A + A.T) / 2)
 
-    sizes = st.integers(1, 4) if n is None else st.just(n)
-    return sizes.flatmap(lambda n: st.builds(build, _choices(powers, (n,)), _choices(_nearest(0, -3, 3), (n,))))
+@st.composite
+def _spd(draw: DrawFn, n: int | None, powers: Sequence[int]) -> Tensor:
+    n = n or draw(st.integers(1, 4))
+    D, v = 2.0 ** draw(_choices(powers, (n,))), draw(_choices(_nearest(0, -3, 3), (n,)))
+    Q = np.eye(n) - 2 * np.outer(v, v) / max(v @ v, 1)  # a reflection, or the identity for v = 0
+    A = (Q * D) @ Q.T
+    return Tensor((A + A.T) / 2)
 
 
 def labels(classes: int, shape: Shapes = None, ignore_index: int | None = None) -> SearchStrategy[Tensor]:
     """int64 labels 0 … classes − 1, and some ignore_index where one is given. Shrinks to 0. Soft labels are `simplex`."""
     _check("labels", "classes", classes, classes >= 1, "at least 1")
     values = [*range(classes), *([] if ignore_index is None else [ignore_index])]
-    return _shaped("labels", shape, lambda s: _choices(values, s).map(lambda k: Tensor(np.asarray(k, dtype=np.int64))))
+    return _shaped("labels", shape, lambda s: _made(lambda k: k.astype(np.int64), values, s))
 
 
 # Layers
@@ -313,12 +314,12 @@ def _layers(shape: Shape, smooth: bool) -> list[list[Callable[[], nn.Module]]]:
     kinds: list[list[Any]] = [[*SMOOTH, *KINKED * (not smooth)]]
     if image:
         windows = [*product(*[range(1, min(n, 2) + 1) for n in image])]
-        frames = ((0, 0), (1, 0), (0, 1))
+        frames = ((0, 0), (1, 0), (0, 1)) if math.prod(image) < 9 else ((0, 0),)
         kinds += [[partial(nn.Conv2d, C, n, window, padding=p) for n, window, p in product((1, 2), windows, frames)]]
         kinds += [[partial(pool, window) for window in windows] for pool in [nn.AvgPool2d] + [nn.MaxPool2d] * (not smooth)]
         kinds += [[nn.Flatten], [partial(nn.BatchNorm2d, C)] * (each > 2)]
     else:
-        kinds += [[partial(nn.Linear, C, n) for n in (1, 2, 3)], [partial(nn.BatchNorm1d, C)] * (each > 2)]
+        kinds += [[partial(nn.Linear, C, n) for n in (1, 2, 3) if n * C <= 60], [partial(nn.BatchNorm1d, C)] * (each > 2)]
         kinds += [[partial(nn.Softmax, 1), partial(nn.LogSoftmax, 1)] * (C > 1), [partial(nn.LayerNorm, C)] * (C > 2)]
     return [kind for kind in kinds if kind]
 
@@ -341,9 +342,9 @@ def modules(draw: DrawFn, smooth: bool = False) -> tuple[nn.Module, Tensor]:
         default_generator.rng = before  # where others draw nothing has happened
     module = nn.Sequential(*layers).train()
     for p in module.parameters():
-        p.data = _tensor((rng.integers(-8, 8, p.shape) + 0.5) / 8)
+        p.data = Tensor((rng.integers(-8, 8, p.shape) + 0.5) / 8)
     for b in [b for b in module.buffers() if b.dtype == np.float64]:
-        b.data = _tensor((rng.integers(0, 8, b.shape) + 0.5) / 8)
+        b.data = Tensor((rng.integers(0, 8, b.shape) + 0.5) / 8)
     return module, x
 
 
