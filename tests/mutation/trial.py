@@ -13,7 +13,7 @@ from tests.mutation.mutants import Mutant
 
 FIRST = {  # what fails first when the place is broken
     "minimtl/kernels": ["tests/test_kernels.py", "tests/test_operations.py"],
-    "minimtl/ops": ["tests/test_operations.py", "tests/test_operations_rules.py", "tests/test_operations_refusals.py"],
+    "minimtl/ops": ["tests/test_operations_rules.py", "tests/test_operations_refusals.py", "tests/test_operations.py"],
     "minimtl": ["tests/test_autograd.py", "tests/test_differentiable.py", "tests/test_inplace.py", "tests/test_memory.py"],
 }
 LIMITED = ["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh"]  # kB: a mutant may ask for any amount of memory
@@ -33,7 +33,7 @@ def pytest(folder: Path, arguments: list[str], timeout: float | None = None, **e
     """The exit status of the tests in the folder, None where time ran out."""
     fixed = {"PYTHONPATH": str(folder), "HYPOTHESIS_PROFILE": "ci", "OPENBLAS_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [*LIMITED, sys.executable, "-m", "pytest", "-xq", "-p", "no:cacheprovider", *arguments],
+        [*LIMITED, sys.executable, "-m", "pytest", "-xq", "-p", "no:cacheprovider", "-p", "tests.mutation", *arguments],
         cwd=folder,
         env={**os.environ, **fixed, **environment},
         stdout=subprocess.DEVNULL,
@@ -51,10 +51,10 @@ def pytest(folder: Path, arguments: list[str], timeout: float | None = None, **e
 
 def stages(mutant: Mutant) -> Iterator[list[str]]:
     """The default tests in three parts, those most likely to fail first."""
-    first = FIRST[os.path.dirname(mutant.path)]
-    if mutant.function:
-        yield [*first, "-k", mutant.function]
-    yield [*first, *(["-k", f"not {mutant.function}"] if mutant.function else [])]
+    folder, name = os.path.split(mutant.path)
+    first, named = FIRST[folder], " or ".join(filter(None, [name.removesuffix(".py").strip("_"), mutant.function]))
+    yield [*first, "-k", named]
+    yield [*first, "-k", f"not ({named})"]
     yield [f"--ignore={file}" for file in first]
 
 
