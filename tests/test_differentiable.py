@@ -104,8 +104,8 @@ def test_where_declared_gradients_are_summed_over_what_was_broadcast(data):
 
 def test_a_derivative_that_is_missing_is_not_taken_for_zero():
     @mm.differentiable
-    def forgetful(x, w):
-        return x * w, lambda G: G * w
+    def forgetful(x, w, v=1.0):
+        return x * w * v, lambda G: G * w * v
 
     @mm.differentiable
     def honest(x, k):
@@ -118,6 +118,8 @@ def test_a_derivative_that_is_missing_is_not_taken_for_zero():
         with pytest.raises(TypeError, match="has no derivative"):
             scaled(x, mask=w)
         operation(x, w.detach()).sum().backward()
+    with pytest.raises(TypeError, match="forgetful: has no derivative"):
+        forgetful(x, w.detach(), w)
 
 
 def test_the_dtype_that_comes_in_goes_out():

@@ -211,6 +211,6 @@ def norm(x: Array, p: float = 2.0, dim: Dims = None, keepdim: bool = False) -> R
             best = size == y
             return np.sign(x) * best * (g / best.sum(axis=axes, keepdims=True).astype(x.dtype))
         ratio = x / y if p == 2 else np.sign(x) * (size / y) ** (p - 1)
-        return g * np.where((y == 0) | (size == 0 if p < 1 else False), 0, ratio).astype(x.dtype)
+        return g * np.where((y == 0) | (size == 0), 0, ratio).astype(x.dtype)
 
     return y if keepdim else y.squeeze(axes), gx
