@@ -279,8 +279,9 @@ def test_a_group_of_channels_needs_no_pixels():
 
 
 def test_images_without_channels_have_none_afterwards():
-    nothing, kernel = mm.ones(2, 0, 4, 4), mm.ones(3, 0, 2, 2)
-    assert F.conv2d(nothing, kernel).tolist() == mm.zeros(2, 3, 3, 3).tolist()
+    nothing = mm.ones(2, 0, 4, 4)
+    assert F.conv2d(nothing, mm.ones(3, 0, 2, 2)).tolist() == mm.zeros(2, 3, 3, 3).tolist()
+    assert F.conv_transpose2d(nothing, mm.ones(0, 3, 2, 2)).tolist() == mm.zeros(2, 3, 5, 5).tolist()
     assert {f(nothing, 2).shape for f in (F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate)} == {(2, 0, 2, 2)}
 
 
