@@ -271,6 +271,8 @@ REFUSED = {
         (lambda: F.conv2d(images, filters, padding=None), ValueError, "padding must be .* got None"),
         (lambda: F.conv2d(images, filters, padding="full"), ValueError, "padding must be .* got 'full'"),
         (lambda: F.conv2d(images, filters, padding="same", stride=2), ValueError, "'same' with stride 1"),
+        (lambda: F.conv2d(images, filters[:, :, :2], padding="same"), ValueError, "'same' with .* odd kernels"),
+        (lambda: F.conv2d(images, filters[..., :2], padding="same"), ValueError, "'same' with .* odd kernels"),
         (lambda: F.conv2d(images, filters, dilation=0), ValueError, "dilation must be"),
         (lambda: F.conv2d(images, filters, dilation=2), ValueError, r"window of \(5, 5\) is larger than the image \(4, 4\)"),
         (lambda: F.conv2d(images, filters, groups=3), ValueError, "groups must divide 2 input and 3 output channels, got 3"),

@@ -34,10 +34,10 @@ def run(mutants: list[Mutant], jobs: int) -> Counter[str]:
         def tried(mutant: Mutant) -> str:
             folder, start = free.get(), time.monotonic()
             found = outcome(mutant, folder, timeout)
-            print(f"{found:<12}{time.monotonic() - start:6.1f} s  {mutant}", flush=True)
-            if found == "survived":
-                print(mutant.diff((folder / mutant.path).read_text(encoding="utf-8")), flush=True)
+            line = f"{found:<12}{time.monotonic() - start:6.1f} s  {mutant}\n"
+            diff = mutant.diff((folder / mutant.path).read_text(encoding="utf-8")) + "\n" if found == "survived" else ""
             free.put(folder)
+            print(line + diff, end="", flush=True)
             return found
 
         with ThreadPoolExecutor(jobs) as pool:
