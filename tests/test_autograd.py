@@ -334,6 +334,13 @@ def test_detach_shares_memory_and_has_no_history():
     assert ((x.detach() * x).sum().backward(), x.grad.tolist())[1] == [9, 2]
 
 
+def test_repr_shows_the_numbers_and_what_is_unusual():
+    x = leaf(1.0, 2.0)
+    assert repr(mm.tensor([1, 2])) == "tensor([1, 2])"
+    assert repr(x) == "tensor([1., 2.], dtype=float64, requires_grad=True)"
+    assert repr(x * 2) == "tensor([2., 4.], dtype=float64, grad_fn=<mul>)"
+
+
 def test_only_floating_point_leaves_can_require_a_gradient():
     with pytest.raises(TypeError, match="int64"):
         mm.tensor([1, 2]).requires_grad_()

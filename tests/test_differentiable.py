@@ -86,6 +86,7 @@ def test_a_list_is_so_many_arguments():
     assert [None if x.grad is None else x.grad.tolist() for x in xs] == [[3, 3], None, [3, 3]]
     total([xs[0], xs[0]]).sum().backward()
     assert xs[0].grad.tolist() == [5, 5]
+    assert total([mm.ones(2, dtype="float64")], 3.0).dtype == "float64"
 
 
 @given(st.data())

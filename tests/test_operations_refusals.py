@@ -285,6 +285,7 @@ REFUSED = {
         (lambda: F.conv_transpose2d(images, filters), ValueError, "wants 3 input channels, .* has 2"),
         (lambda: F.conv_transpose2d(images, back, padding=5), ValueError, r"would have the size \(-4, -4\)"),
         (lambda: F.conv_transpose2d(images, back, output_padding=1), ValueError, r"output_padding \(1, 1\) must be smaller"),
+        (lambda: F.conv_transpose2d(images, back, output_padding=2), ValueError, r"output_padding \(2, 2\) must be smaller"),
         (lambda: F.conv_transpose2d(images, back, groups="a"), ValueError, "groups must divide .* got 'a'"),
         (lambda: F.conv_transpose2d(images[:, :, :0], back), ValueError, r"images of size \(0, 4\) have no pixels"),
         (lambda: F.conv_transpose2d(images, back.double()), TypeError, "one dtype"),
