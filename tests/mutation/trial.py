@@ -13,7 +13,12 @@ from tests.mutation.mutants import Mutant
 
 FIRST = {  # what fails first when the place is broken
     "minimtl/kernels": ["tests/test_kernels.py", "tests/test_operations.py"],
-    "minimtl/ops": ["tests/test_operations_rules.py", "tests/test_operations_refusals.py", "tests/test_operations.py"],
+    "minimtl/ops": [
+        "tests/test_create.py",
+        "tests/test_operations_rules.py",
+        "tests/test_operations_refusals.py",
+        "tests/test_operations.py",
+    ],
     "minimtl": ["tests/test_autograd.py", "tests/test_differentiable.py", "tests/test_inplace.py", "tests/test_memory.py"],
 }
 LIMITED = ["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh"]  # kB: a mutant may ask for any amount of memory
