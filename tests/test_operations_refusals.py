@@ -128,6 +128,7 @@ REFUSED = {
     "pad": [
         (lambda: F.pad(x, 1), TypeError, "must be a tuple of integers, got 1"),
         (lambda: F.pad(x, (1,)), ValueError, r"two widths for each of up to 2 axes, got \(1,\)"),
+        (lambda: F.pad(x, (0,) * 6), ValueError, "two widths for each of up to 2 axes"),
         (lambda: F.pad(x, (-5, 10)), ValueError, r"\(-5, 10\) cuts more than there is of \(2, 3\)"),
         (lambda: F.pad(x, (1, 1), mode="reflect"), ValueError, "mode must be 'constant', got 'reflect'"),
         (lambda: F.pad(x, (1, 1), value="a"), TypeError, "value must be a number, got 'a'"),
