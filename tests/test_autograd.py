@@ -57,6 +57,7 @@ def test_a_diamond_and_a_tensor_used_twice():
     c.backward()
     assert a.grad.item() == 4
     assert b.grad is None
+    assert [t.is_leaf for t in (a, b, c)] == [True, False, False]
     x = leaf(3.0)
     (x * x * x).backward()
     assert x.grad.item() == 27
@@ -93,6 +94,18 @@ def test_backward_adds_to_what_is_there_and_zeroing_starts_over():
     (x * 5).sum().backward()
     assert x.grad.tolist() == [5, 5]
     assert first.tolist() == [15, 15]
+
+
+def test_a_gradient_in_memory_of_its_own_is_not_copied():
+    made = []
+
+    @mm.differentiable
+    def doubled(x):
+        return 2 * x, lambda G: made.append(2 * G) or made[0]
+
+    x = leaf(1.0, 2.0)
+    doubled(x).sum().backward()
+    assert x.grad.array is made[0]
 
 
 def test_backward_of_a_vector_takes_a_gradient():
@@ -327,6 +340,13 @@ def test_detach_shares_memory_and_has_no_history():
     part[0] = 9
     assert x.tolist() == [9, 2]
     assert ((x.detach() * x).sum().backward(), x.grad.tolist())[1] == [9, 2]
+
+
+def test_repr_shows_the_numbers_and_what_is_unusual():
+    x = leaf(1.0, 2.0)
+    assert repr(mm.tensor([1, 2])) == "tensor([1, 2])"
+    assert repr(x) == "tensor([1., 2.], dtype=float64, requires_grad=True)"
+    assert repr(x * 2) == "tensor([2., 4.], dtype=float64, grad_fn=<mul>)"
 
 
 def test_only_floating_point_leaves_can_require_a_gradient():

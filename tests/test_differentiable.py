@@ -86,6 +86,7 @@ def test_a_list_is_so_many_arguments():
     assert [None if x.grad is None else x.grad.tolist() for x in xs] == [[3, 3], None, [3, 3]]
     total([xs[0], xs[0]]).sum().backward()
     assert xs[0].grad.tolist() == [5, 5]
+    assert total([mm.ones(2, dtype="float64")], 3.0).dtype == "float64"
 
 
 @given(st.data())
@@ -104,8 +105,8 @@ def test_where_declared_gradients_are_summed_over_what_was_broadcast(data):
 
 def test_a_derivative_that_is_missing_is_not_taken_for_zero():
     @mm.differentiable
-    def forgetful(x, w):
-        return x * w, lambda G: G * w
+    def forgetful(x, w, v=1.0):
+        return x * w * v, lambda G: G * w * v
 
     @mm.differentiable
     def honest(x, k):
@@ -118,6 +119,8 @@ def test_a_derivative_that_is_missing_is_not_taken_for_zero():
         with pytest.raises(TypeError, match="has no derivative"):
             scaled(x, mask=w)
         operation(x, w.detach()).sum().backward()
+    with pytest.raises(TypeError, match="forgetful: has no derivative"):
+        forgetful(x, w.detach(), w)
 
 
 def test_the_dtype_that_comes_in_goes_out():

@@ -1,6 +1,7 @@
 """The image and normalisation kernels against their definitions by scalar loops, and their maps against differences."""
 
 import gc
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from kernel_cases import KERNELS, LAYOUTS, Kernel, laid_out, normal, pairs, run, seeds, windows_that_fit
 
 from minimtl.backend import Array
-from minimtl.kernels import conv, norm, pool, window
+from minimtl.kernels import activation, conv, norm, pool, window
 
 every_kernel = pytest.mark.parametrize("kernel", KERNELS, ids=repr)
 quick = settings(deadline=None, max_examples=60)
@@ -292,6 +293,15 @@ def test_a_single_number_per_channel_is_its_mean() -> None:
     x = normal(0, 1, 3)
     (y, mean, var), gx, *_ = norm.batch_norm(x, None, None, 1e-5)
     np.testing.assert_array_equal([y[0], mean, var, gx(np.ones_like(x))[0]], [0 * x[0], x[0], 0 * x[0], 0 * x[0]])
+
+
+# Nonlinearities
+
+
+def test_erf_is_that_of_the_standard_library_to_13_digits() -> None:
+    x, far = np.linspace(-7, 7, 1401), np.array([-np.inf, -6.0, 6.0, np.inf])
+    np.testing.assert_allclose(activation.erf(x), [math.erf(a) for a in x], rtol=0, atol=1e-13)
+    np.testing.assert_array_equal(activation.erf(far), [-1, -1, 1, 1])
 
 
 # What they share

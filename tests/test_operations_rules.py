@@ -263,14 +263,26 @@ def test_dropout():
 def test_batch_norm_moves_the_running_statistics():
     rng = np.random.default_rng(0)
     x = rng.normal(3, 2, (4, 2, 5))
-    mean, var = mm.zeros(2, dtype="float64"), mm.ones(2, dtype="float64")
+    mean, var = mm.full((2,), 5.0, dtype="float64"), mm.full((2,), 9.0, dtype="float64")
     F.batch_norm(mm.tensor(x), mean, var, training=True, momentum=0.3)
-    np.testing.assert_allclose(mean.numpy(), 0.3 * x.mean((0, 2)))
-    np.testing.assert_allclose(var.numpy(), 0.7 + 0.3 * x.var((0, 2), ddof=1))
+    np.testing.assert_allclose(mean.numpy(), 0.7 * 5 + 0.3 * x.mean((0, 2)))
+    np.testing.assert_allclose(var.numpy(), 0.7 * 9 + 0.3 * x.var((0, 2), ddof=1))
     before = mean.tolist(), var.tolist()
     F.batch_norm(mm.tensor(x), mean, var)
     F.batch_norm(mm.tensor(x[:0]), mean, var, training=True)
     assert (mean.tolist(), var.tolist()) == before
+
+
+def test_a_group_of_channels_needs_no_pixels():
+    x = mm.tensor([[1.0, 3.0, 0.0, 4.0], [5.0, 9.0, 6.0, 2.0]], dtype="float64")
+    np.testing.assert_allclose(F.group_norm(x, 2, eps=0).numpy(), [[-1, 1, -1, 1], [-1, 1, 1, -1]])
+
+
+def test_images_without_channels_have_none_afterwards():
+    nothing = mm.ones(2, 0, 4, 4)
+    assert F.conv2d(nothing, mm.ones(3, 0, 2, 2)).tolist() == mm.zeros(2, 3, 3, 3).tolist()
+    assert F.conv_transpose2d(nothing, mm.ones(0, 3, 2, 2)).tolist() == mm.zeros(2, 3, 5, 5).tolist()
+    assert {f(nothing, 2).shape for f in (F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate)} == {(2, 0, 2, 2)}
 
 
 def test_an_empty_tuple_of_axes_is_all_of_them():

@@ -113,7 +113,8 @@ def clip(x: Array, min: float | None = None, max: float | None = None) -> Result
     if min is None and max is None:
         raise ValueError("clip: needs min, max or both")
     for what, bound in (("min", min), ("max", max)):
-        check.number("clip", what, 0 if bound is None else bound)
+        if bound is not None:
+            check.number("clip", what, bound)
     low = -np.inf if min is None else min
     high = np.inf if max is None else max
     if x.dtype.kind in "iu" and isinstance(low + high, float):  # integers stay integers between integer bounds

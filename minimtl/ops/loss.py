@@ -204,10 +204,10 @@ def logits(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> N
     """The input has classes, target and weights are Tensors that fit them."""
     check.tensor(name, "input", input)
     check.tensor(name, "target", target)
-    if input.ndim == 0 or input.shape[min(1, input.ndim - 1)] == 0:
+    C = (0, *input.shape[:2])[-1]
+    if C == 0:
         raise ValueError(f"{name}: input must be (N, C, …) or (C) with one class or more, got {input.shape}")
     check.floating(name, input)
-    C = input.shape[min(1, input.ndim - 1)]
     if weight is not None:
         check.tensor(name, "weight", weight)
         check.one_dtype(name, input.array, weight.array)

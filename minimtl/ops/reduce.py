@@ -87,15 +87,15 @@ def not_empty(name: str, x: Array, axes: tuple[int, ...]) -> None:
 
 
 @differentiable
-def extreme_along(x: Array, sign: int, dim: int, keepdim: bool) -> Result:
-    """y = the largest (sign 1) or smallest (sign −1) entry along dim, and its index; the first of equals takes the gradient."""
-    name = "max" if sign > 0 else "min"
+def extreme_along(x: Array, largest: bool, dim: int, keepdim: bool) -> Result:
+    """y = the largest or the smallest entry along dim, and its index; the first of equals takes the gradient."""
+    name = "max" if largest else "min"
     axis = check.axis(name, x, dim)
     if x.ndim == 0:
         return (x.copy(), np.zeros_like(x, dtype=dtypes.int64)), lambda G: G
     not_empty(name, x, (axis,))
     shape = x.shape
-    k = np.expand_dims(x.argmax(axis=axis) if sign > 0 else x.argmin(axis=axis), axis)
+    k = np.expand_dims(x.argmax(axis=axis) if largest else x.argmin(axis=axis), axis)
 
     def gx(G: Array) -> Array:
         gx = np.zeros_like(G, shape=shape)
@@ -107,10 +107,10 @@ def extreme_along(x: Array, sign: int, dim: int, keepdim: bool) -> Result:
 
 
 @differentiable
-def extreme(x: Array, sign: int) -> Result:
-    """y = the largest (sign 1) or smallest (sign −1) entry; equals share the gradient."""
-    not_empty("max" if sign > 0 else "min", x, check.axes("max", x, None) or ())
-    y = x.max() if sign > 0 else x.min()
+def extreme(x: Array, largest: bool) -> Result:
+    """y = the largest or the smallest entry; equals share the gradient."""
+    not_empty("max" if largest else "min", x, tuple(range(x.ndim)))
+    y = x.max() if largest else x.min()
 
     def gx(G: Array) -> Array:
         best = x == y if y == y else x != x  # NaN is above and below all numbers, and differs from itself
@@ -122,13 +122,13 @@ def extreme(x: Array, sign: int) -> Result:
 def max(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | Extreme:
     """The largest entry, ties sharing its gradient; along `dim` (values, indices), the first of equals taking it."""
     check.tensor("max", "x", x)
-    return extreme(x, 1) if dim is None else Extreme(*extreme_along(x, 1, dim, keepdim))
+    return extreme(x, True) if dim is None else Extreme(*extreme_along(x, True, dim, keepdim))
 
 
 def min(x: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | Extreme:
     """The smallest entry, ties sharing its gradient; along `dim` (values, indices), the first of equals taking it."""
     check.tensor("min", "x", x)
-    return extreme(x, -1) if dim is None else Extreme(*extreme_along(x, -1, dim, keepdim))
+    return extreme(x, False) if dim is None else Extreme(*extreme_along(x, False, dim, keepdim))
 
 
 @differentiable
@@ -211,6 +211,6 @@ def norm(x: Array, p: float = 2.0, dim: Dims = None, keepdim: bool = False) -> R
             best = size == y
             return np.sign(x) * best * (g / best.sum(axis=axes, keepdims=True).astype(x.dtype))
         ratio = x / y if p == 2 else np.sign(x) * (size / y) ** (p - 1)
-        return g * np.where((y == 0) | (size == 0 if p < 1 else False), 0, ratio).astype(x.dtype)
+        return g * np.where((y == 0) | (size == 0), 0, ratio).astype(x.dtype)
 
     return y if keepdim else y.squeeze(axes), gx
