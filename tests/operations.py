@@ -18,7 +18,7 @@ import numpy as np
 import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import ops
-from minimtl.testing.gradcheck import signed
+from minimtl.testing.differences import signed
 
 
 @dataclass(frozen=True)

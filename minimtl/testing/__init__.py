@@ -33,7 +33,7 @@ What must hold of a model's gradients beside their being right has checks of its
 
 from typing import TYPE_CHECKING, Any
 
-from minimtl.testing.gradcheck import gradcheck, gradcheck_module
+from minimtl.testing.check import gradcheck, gradcheck_module
 from minimtl.testing.linear import check_linear_op
 from minimtl.testing.planted import self_test
 from minimtl.testing.properties import check_delta, check_frozen, check_own_parameters, check_shared_parameters

@@ -1,87 +1,163 @@
-"""Derivatives measured by central differences, each with a bound on how far it may be off.
+"""Derivatives measured by central differences, each with a bound on how far it may be off, and the verdict on a claim.
 
-    D(h) = (φ(h) − φ(−h)) / 2h = φ′(0) + h²/6 φ‴(0) + …        slope = (4 D(h/2) − D(h)) / 3 = φ′(0) + O(h⁴)
-    S(h) = (φ(h) − 2 φ(0) + φ(−h)) / h = h φ″(0) + …           jump  = 2 S(h/2) − S(h)       = 0 + O(h³)
+    D(h) = (φ(h) − φ(−h)) / 2h = φ′ + h²/6 φ‴ + …        slope = (4 D(h/2) − D(h)) / 3 = φ′ + O(h⁴)
+    S(h) = (φ(h) + φ(−h)) / h  = h φ″ + …                jump  = 2 S(h/2) − S(h)       = 0 + O(h³)
 
-Two steps are joined so that the error of order h² cancels (Richardson); how much they disagree bounds what is left. At a
-kink D(h) and D(h/2) may agree on the mean of both slopes; S, the right-hand slope less the left-hand one, then stays as large
-at h/2 as at h, and `jump` is that difference. A point near a kink is measured at smaller steps, which no longer cross it.
+where φ(0) = 0. Two steps are joined so that the error of order h² cancels (Richardson); how much they disagree bounds what is
+left. At a kink D(h) and D(h/2) may agree on the mean of both slopes; S, the right-hand slope less the left-hand one, then stays
+as large at h/2 as at h, and `jump` is that difference. A point near a kink is measured at smaller steps, which do not cross it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from minimtl.backend import Array
 
-STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)  # as parts of the size of what is moved
-ZEROS = 1e-6  # the least step at which a slope that is lost in rounding counts as measured to be 0
-GOOD, FAIR = (
-    1e-6,
-    1e-4,
-)  # errors, as parts of the slope: below the first a step will do, above the second none has told anything
-ROUNDING = 20 * float(np.finfo(np.float64).eps)
+Verdict = Literal["agrees", "differs", "inconclusive"]
+
+STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)  # as parts of what is moved
+GOOD, FAIR = 1e-6, 1e-4  # errors, as parts of the slope: below the first a step will do, above the second it has told nothing
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Moved(NamedTuple):
+    """Σ v (y − y₀), and Σ |v| |y| over the outputs y that have moved from y₀: what the rounding of the first is a part of."""
+
+    value: float
+    size: float
+
+
+Φ = Callable[[float], Moved]
 
 
 @dataclass(frozen=True)
-class Measured:
-    """φ′(0), the bound on its error, the greatest slope seen, and the step; `fair` says whether the bound tells anything."""
+class Slope:
+    """φ′(0) by one pair of steps, a bound on its error, the steepest secant, how φ is rounded, and whether nothing moved."""
 
-    slope: float
+    value: float
     error: float
-    scale: float
+    steepest: float
+    noise: float
     step: float
-    fair: bool
-
-    def agrees(self, claimed: float, rtol: float) -> bool:
-        """Whether the claim is the slope, to the error of measuring and a part rtol of the largest number involved."""
-        return abs(claimed - self.slope) <= self.error + rtol * self.scale
+    flat: bool
 
 
-def measure(φ: Callable[[float], float], size: float, claimed: float, noise: Callable[[], float]) -> Measured:
-    """φ′(0), at the first step that is good, or else at the best one.
+@dataclass(frozen=True)
+class Judged:
+    """What a gradient claims of a slope, what was measured, how large the numbers involved are, and the verdict."""
 
-    `size` is how large the terms are whose rounding makes up that of φ, and `noise()`, asked for if no step is fair, how large
-    that of cancelling terms is. `claimed` is how large the slope is said to be (of a sum, how large its terms are): errors
-    count relative to this, or to what is measured if that is larger.
-    """
-    centre, scale, rounding = φ(0.0), abs(claimed), ROUNDING * size
-    tried = []
-    for step in STEPS:
-        found = once(φ, centre, step, rounding, scale)
-        scale = max(scale, found.scale)
-        tried.append(found)
-        if found.fair and found.error <= max(GOOD * found.scale, 2 * rounding / step):
-            return found
-    best = min(tried, key=lambda found: found.error)
-    return best if best.fair else once(φ, centre, best.step, rounding + noise(), scale)
+    claimed: float
+    measured: Slope
+    scale: float
+    verdict: Verdict
+
+    @property
+    def relative(self) -> float:
+        """How far apart they are, as a part of the largest number involved; 0 where that is lost in rounding."""
+        return abs(self.claimed - self.measured.value) / self.scale if self.scale > self.measured.error else 0.0
 
 
-def once(φ: Callable[[float], float], centre: float, step: float, noise: float, scale: float) -> Measured:
-    """The slope with one pair of steps, where φ is rounded by about `noise`."""
-    (above, below), (near_above, near_below) = ((φ(h), φ(-h)) for h in (step, step / 2))
-    coarse, fine = (above - below) / (2 * step), (near_above - near_below) / step
-    jump = 4 * (near_above - 2 * centre + near_below) / step - (above - 2 * centre + below) / step
+def once(φ: Φ, step: float, rounding: float = 0.0) -> Slope:
+    """The slope by the steps h and h/2. `rounding` is what x + h itself is rounded by, as a change of φ."""
+    far, near = (φ(step), φ(-step)), (φ(step / 2), φ(-step / 2))
+    coarse, fine = (far[0].value - far[1].value) / (2 * step), (near[0].value - near[1].value) / step
+    jump = 4 * (near[0].value + near[1].value) / step - (far[0].value + far[1].value) / step
+    noise = 8 * EPS * max(moved.size for moved in far + near) + rounding
     error = abs(fine - coarse) + abs(jump) + noise / step
     if not np.isfinite(error):
-        return Measured(np.nan, np.inf, scale, step, False)
-    scale = max(scale, abs(above - centre) / step, abs(below - centre) / step)
-    lost = 2 * noise / step if step >= ZEROS else 0.0
-    return Measured((4 * fine - coarse) / 3, error, scale, step, error <= max(FAIR * scale, lost))
+        return Slope(np.nan, np.inf, 0.0, noise, step, False)
+    steepest = max(abs(moved.value) for moved in far) / step
+    return Slope((4 * fine - coarse) / 3, error, steepest, noise, step, not any(moved.value for moved in far + near))
 
 
-def scatter(φ: Callable[[float], float]) -> float:
-    """How much φ is rounded, seen in its fourth differences over steps so small that nothing else is left in them.
+def scatter(φ: Φ, step: float) -> float:
+    """How φ is rounded, seen in its fourth differences, in which nothing else is left; inside f far larger terms may cancel."""
+    found = 2 * float(np.abs(np.diff([φ(i * step / 4).value for i in range(-4, 5)], 4)).max())
+    return found if np.isfinite(found) else np.inf
 
-    Where large terms cancel, as in the sum of a softmax, this is far more than the last digit of φ.
+
+class Levels(NamedTuple):
+    """What is too small to tell: x + h is rounded by `rounding`, as a change of φ; a slope below `zero` is 0 but for the rounding
+    of the gradient itself; a wobble of φ below `wobble` may come from terms that cancel inside of f; beside the other gradients
+    an error below `little` is no matter, as where a tanh is saturated."""
+
+    rounding: float
+    zero: float
+    wobble: float
+    little: float
+
+
+def judge(φ: Φ, claimed: float, terms: float, levels: Levels, steps: Sequence[float], rtol: float, atol: float) -> Judged:
+    """Is φ′(0) what is claimed, to the error of measuring and a part rtol of the larger of the slope and its `terms`?"""
+    tried, fair, steepest = [], [], 0.0
+    for step in steps:
+        found = once(φ, step, levels.rounding)
+        steepest = max(steepest, found.steepest)  # so far: smaller steps show steps of rounding
+        tried.append(found)
+        if found.error <= FAIR * steepest and not found.flat:
+            fair.append(found)
+        if found.error <= min(GOOD, rtol) * steepest or (found.flat and not steepest):
+            break
+    first = tried[0]
+    if not fair and not (first.flat and not steepest):
+        best = min((found for found in tried if not found.flat), key=lambda found: found.error, default=first)
+        if not best.flat and abs(claimed - best.value) <= best.error <= levels.little:
+            return Judged(claimed, best, steepest, "agrees")
+        return Judged(claimed, first, steepest, "agrees" if is_constant(φ, claimed, first, levels) else "inconclusive")
+    best = min(fair or [first], key=lambda found: found.error)
+    scale = max(terms if np.isfinite(terms) else 0.0, abs(best.value))
+    apart, allowed = abs(claimed - best.value), best.error + rtol * scale
+    if max(abs(claimed), abs(best.value)) <= levels.zero:
+        return Judged(claimed, best, levels.zero, "agrees")
+    if first.flat and not steepest:
+        allowed += max(levels.zero, 100 * wobble(φ, first.step, levels))
+    if apart <= allowed:
+        return Judged(claimed, best, scale, "agrees")
+    sure = not apart <= max(atol, allowed + scatter(φ, best.step) / best.step) and confirmed(φ, best, apart, levels.rounding)
+    return Judged(claimed, best, scale, "differs" if sure else "inconclusive")
+
+
+def confirmed(φ: Φ, best: Slope, apart: float, rounding: float) -> bool:
+    """Whether other steps measure the same. They are no multiples of each other, as those of rounding are."""
+    for part in (0.73, 0.37, 0.19):
+        other = once(φ, part * best.step, rounding)
+        moved = abs(other.value - best.value)
+        if other.flat != best.flat or other.error > apart / 2 or moved > apart / 4:
+            return False
+        if moved > 0.01 * max(abs(best.value), abs(other.value)) + best.error + other.error:
+            return False
+    return True
+
+
+def is_constant(φ: Φ, claimed: float, first: Slope, levels: Levels) -> bool:
+    """Whether φ does not move but for rounding, over a wide range, and no slope is claimed that would be seen there.
+
+    So it is where outputs add up to a constant, as those of a softmax.
     """
-    values = [φ(i * 1e-9) for i in range(-4, 5)]
-    found = 20 * float(np.abs(np.diff(values, 4)).max())
-    return found if np.isfinite(found) else 0.0
+    noise = first.noise + wobble(φ, first.step, levels)
+    moves = [abs(φ(sign * width * first.step).value) for sign in (1, -1) for width in (1, 100)]
+    return bool(abs(claimed) <= max(levels.zero, 100 * noise) and not max(moves) > 2 * noise)
+
+
+def wobble(φ: Φ, step: float, levels: Levels) -> float:
+    """How φ is rounded, near and further off, where that is so little that it is rounding."""
+    return sum(found for found in (scatter(φ, step), scatter(φ, 100 * step)) if found <= levels.wobble)
 
 
 def sizes(x: Array) -> Array:
-    """How far a step of 1 moves each entry of x: its magnitude, or a hundredth of the typical one; 1 where all are 0."""
-    typical = float(np.sqrt(np.mean(x * x))) if x.size else 0.0
-    return np.maximum(np.abs(x), 0.01 * typical) if typical else np.ones_like(x)
+    """How far a step of 1 moves each entry: its magnitude; for a 0 the typical one, and 1 where all are 0."""
+    return np.where(x == 0, typical(x) or 1.0, np.abs(x))
+
+
+def typical(x: Array) -> float:
+    """The root of the mean square of the entries, which may overflow where this does not; 0 of none."""
+    largest = float(np.abs(x).max(initial=0.0))
+    return largest * float(np.sqrt(np.mean((x / largest) ** 2))) if 0 < largest < np.inf else largest
+
+
+def signed(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Numbers of either sign that are about 1 in size: none hides an entry."""
+    return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape))

@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from minimtl.backend import Array
-from minimtl.testing.differences import sizes
+from minimtl.testing.differences import Judged, sizes
 from minimtl.testing.patterns import Evidence, patterns
-from minimtl.testing.pull import gradients, pull
-from minimtl.testing.report import CheckError
+from minimtl.testing.point import Index, Point
+from minimtl.testing.pull import pull
+from minimtl.testing.report import CheckError, Lines
 
 if TYPE_CHECKING:
-    from minimtl.testing.gradcheck import Check, Compared
+    from minimtl.testing.check import Check
 
-By = dict[tuple[int, ...], "Compared"]  # by entry
-
+Told = list[tuple[str, str]]
 FEW = 8  # entries; below, a mistake shows itself at other points
 PROBES = (-1.0, 2.0, -2.0, 0.5)
 LIMIT = (
@@ -25,38 +26,42 @@ LIMIT = (
 )
 
 
-def wrong_entries(check: "Check", k: int, output: str, by_entry: By) -> CheckError:
+def wrong_entries(check: "Check", k: int, output: str, by_entry: dict[Index, Judged]) -> CheckError:
     """Entries of leaf k whose gradient differs from what was measured."""
-    return CheckError(headline(check, k, output), lambda: entries(check, k, output, by_entry))
-
-
-def entries(check: "Check", k: int, output: str, by_entry: By) -> list[tuple[str, str]]:
-    """The worst entry, the pattern of all, and a table of a few."""
     x, name = check.subject.arrays[k], check.subject.names[k]
-    wrong = [at for at, c in by_entry.items() if c.verdict == "differs"]
-    worst = max(wrong, key=lambda at: (by_entry[at].relative, abs(by_entry[at].measured.slope)))
-    c, size = by_entry[worst], sizes(x)[worst]
-    yours, measured, step = c.claimed / size, c.measured.slope / size, c.measured.step * size
-    evidence = gathered(check, k, output, by_entry)
-    return [
-        ("worst", f"{element(name, worst)} = {x[worst]:.6g}; {len(wrong)} of {len(by_entry)} entries are wrong"),
-        ("yours", f"{yours:.6g}"),
-        ("measured", f"{measured:.6g}, by central differences; steps {step:.2g} and {step / 2:.2g} agree: this is no kink"),
-        ("ratio", f"{yours / measured:.6g}" if measured else "none, the derivative is 0"),
-        *[("pattern", sentence) for sentence in patterns(evidence)][:2],
-        *table(evidence),
+    wrong = [at for at, j in by_entry.items() if j.verdict == "differs"]
+    worst = max(wrong, key=lambda at: (not np.isfinite(by_entry[at].claimed), by_entry[at].relative, by_entry[at].scale))
+    j, size = by_entry[worst], sizes(x)[worst]
+    yours, measured, step = j.claimed / size, j.measured.value / size, j.measured.step * size
+    number = bool(measured) and np.isfinite(yours)
+    facts = [
+        ("worst", f"{element(name, worst)} = {x[worst]:.6g}; {len(wrong)} of {len(by_entry)} entries looked at are wrong"),
+        ("yours", f"{yours:.9g}"),
+        ("measured", f"{measured:.9g}, by central differences; steps {step:.2g} and {step / 2:.2g} agree: this is no kink"),
+        ("ratio", f"{yours / measured:.9g}" if number else "none, the derivative is 0" if not measured else "none"),
     ]
 
+    def details() -> Told:
+        return [*facts, *found_out(lambda: recognised(check, k, output, by_entry))]
 
-def wrong_direction(check: "Check", k: int, compared: "dict[str, Compared]") -> CheckError:
-    """The gradient of leaf k differs along a random direction, and entries were not looked at."""
-    output, c = next((name, c) for name, c in compared.items() if c.verdict == "differs")
+    return CheckError(headline(check, k, output), details)
+
+
+def recognised(check: "Check", k: int, output: str, by_entry: dict[Index, Judged]) -> Told:
+    """The pattern that fits, and a table."""
+    evidence = gathered(check, k, output, by_entry)
+    return [*[("pattern", sentence) for sentence in patterns(evidence)][:2], *table(evidence)]
+
+
+def wrong_direction(check: "Check", k: int, judged: dict[str, Judged]) -> CheckError:
+    """The gradient of leaf k differs along a random direction; entries were not looked at, or none of them shows it alone."""
+    output, j = next((name, j) for name, j in judged.items() if j.verdict == "differs")
     return CheckError(
         headline(check, k, output),
         lambda: [
-            ("yours", f"{c.claimed:.6g} along a random direction"),
-            ("measured", f"{c.measured.slope:.6g}, by central differences"),
-            ("", 'mode="auto" or "full" tells which entries are wrong'),
+            ("yours", f"{j.claimed:.9g} along a random direction of {check.subject.arrays[k].size} entries"),
+            ("measured", f"{j.measured.value:.9g}, by central differences"),
+            ("", 'mode="full" tells which entries are wrong'),
         ],
     )
 
@@ -78,24 +83,31 @@ def undecided(check: "Check") -> CheckError:
     )
 
 
-def context(check: "Check") -> list[tuple[str, str]]:
+def context(check: "Check") -> Told:
     """What every failure is told with: where the function is written, with what it was called, how to see it again."""
-    subject = check.subject
-    given = "" if check.cotangent is None else ", cotangent=…"
+    subject, own = check.subject, check.cotangent is not None
     lines = [
         ("equation", subject.equation),
         ("written at", subject.place),
-        ("G", "the cotangent that the caller gave" if given else f"random, seed {check.seed}"),
+        ("G", "the cotangent that the caller gave" if own else f"random, seed {check.seed}"),
         ("note", subject.note),
-        ("replay", f"testing.{subject.replay}{given}, seed={check.seed})"),
+        ("replay", f"the same call, with {check.options()}" if own else subject.replay(check.options())),
         ("", LIMIT),
     ]
     return [(heading, text) for heading, text in lines if text]
 
 
+def found_out(details: Lines) -> Told:
+    """The details; none where finding them out goes wrong, as where f fails at other points: a message must not fail."""
+    try:
+        return details()
+    except Exception:
+        return []
+
+
 def headline(check: "Check", k: int, output: str) -> str:
     """Which gradient of which function is wrong."""
-    several = f" (of {output})" if len(check.vs) > 1 else ""
+    several = f" (of {output})" if len(check.point.vs) > 1 else ""
     return f"{check.subject.name}: the gradient of argument {k}, {check.subject.names[k]}{several}, is wrong"
 
 
@@ -104,11 +116,15 @@ def element(name: str, at: tuple[int, ...]) -> str:
     return f"{name}[{', '.join(map(str, at))}]" if at else name
 
 
-def gathered(check: "Check", k: int, output: str, by_entry: By) -> Evidence:
+def gathered(check: "Check", k: int, output: str, by_entry: dict[Index, Judged]) -> Evidence:
     """What patterns are recognised by: this point, and where it has few entries, multiples of it."""
-    first = at_point(check, k, output, by_entry)
-    others = list(probed(check, k, output)) if first.x.size < FEW else []
-    return Evidence(*(np.stack(parts) for parts in zip(*[first.parts(), *[e.parts() for e in others]], strict=True)))
+    point = check.point
+    points = [evidence(point, k, output, by_entry)]
+    if points[0].x.size < FEW:
+        points += probed(check, k, output)
+    shapes = [a.shape for a in [*check.subject.arrays, *point.values.values()]]
+    runs = {prod(shape[i:j]) for shape in shapes for i in range(len(shape)) for j in range(i + 1, len(shape) + 1)}
+    return Evidence.stacked(points, runs)
 
 
 def probed(check: "Check", k: int, output: str) -> Iterator[Evidence]:
@@ -117,51 +133,47 @@ def probed(check: "Check", k: int, output: str) -> Iterator[Evidence]:
         arrays = check.subject.copies()
         arrays[k][...] *= factor
         try:
-            there = replace(check, subject=replace(check.subject, arrays=arrays))
-            there.vs, there.found = check.vs, replace(check.found)
-            there.values, there.gradients = pull(there.subject, there.subject.leaves(), there.vs)
-            yield at_point(
-                there, k, output, {at: there.along(k, there.unit(k, at))[output] for at in np.ndindex(arrays[k].shape)}
-            )
-        except (CheckError, ValueError, ArithmeticError):  # outside the domain
+            point = Point.of(replace(check.subject, arrays=arrays), check.point.vs)
+            everywhere = {at: point.at(k, at, check.rtol, check.atol)[output] for at in np.ndindex(arrays[k].shape)}
+            yield evidence(point, k, output, everywhere)
+        except Exception:  # outside the domain
             continue
 
 
-def at_point(check: "Check", k: int, output: str, by_entry: By) -> Evidence:
+def evidence(point: Point, k: int, output: str, by_entry: dict[Index, Judged]) -> Evidence:
     """The evidence of one point; entries that were not measured are NaN."""
-    subject, x, v = check.subject, check.subject.arrays[k], check.vs[output]
+    subject, x, v = point.subject, point.subject.arrays[k], point.vs[output]
     measured, wrong = np.full_like(x, np.nan), np.zeros(x.shape, bool)
-    for at, c in by_entry.items():
-        wrong[at] = c.verdict == "differs"
-        if c.verdict != "inconclusive":
-            measured[at] = c.measured.slope / sizes(x)[at]
-    zero = gradients(subject, {name: np.zeros_like(a) for name, a in check.vs.items()})[output][k]
-    same = v.shape == x.shape
-    diagonal = own_slopes(check, k, output, list(by_entry)) if same else np.full_like(x, np.nan)
-    value = check.values[output] if same else np.full_like(x, np.nan)
-    return Evidence(
-        x, check.gradients[output][k], measured, wrong, zero, diagonal, value, v if same else np.full_like(x, np.nan)
-    )
+    for at, j in by_entry.items():
+        wrong[at] = j.verdict == "differs"
+        if j.verdict != "inconclusive":
+            measured[at] = j.measured.value / sizes(x)[at]
+    _, zero = pull(subject, subject.leaves(), {name: np.zeros_like(a) for name, a in point.vs.items()})
+    unknown = np.full_like(x, np.nan)
+    if v.shape != x.shape:
+        return Evidence(x, point.gradients[output][k], measured, wrong, zero[output][k], unknown, unknown, unknown)
+    own = own_slopes(point, k, output, list(by_entry))
+    return Evidence(x, point.gradients[output][k], measured, wrong, zero[output][k], own, point.values[output], v)
 
 
-def own_slopes(check: "Check", k: int, output: str, entries: list[tuple[int, ...]]) -> Array:
+def own_slopes(point: Point, k: int, output: str, entries: list[Index]) -> Array:
     """∂yᵢ/∂xᵢ at the entries, where the output has the shape of leaf k; else NaN."""
-    found = np.full_like(check.subject.arrays[k], np.nan)
+    found = np.full_like(point.subject.arrays[k], np.nan)
     for at in entries:
-        step, ends = 1e-5 * sizes(check.subject.arrays[k])[at], []
+        step, ends = 1e-5 * sizes(point.subject.arrays[k])[at], []
         for sign in (1, -1):
-            arrays = check.subject.copies()
+            arrays = point.subject.copies()
             arrays[k][at] += sign * step
-            ends.append(check.subject.outputs(check.subject.leaves(arrays))[output].array[at])
+            ends.append(point.subject.outputs(point.subject.leaves(arrays))[output].array[at])
         found[at] = (ends[0] - ends[1]) / (2 * step)
     return found
 
 
-def table(e: Evidence) -> list[tuple[str, str]]:
+def table(e: Evidence) -> Told:
     """Of a function of each entry alone: its derivative at some points, free of the cotangent, as given and as measured."""
     if not e.pointwise():
         return []
-    order = np.argsort(e.x, axis=None)
+    _, order = np.unique(e.x + 0.0, return_index=True)  # one row for a number, in their order
     known = order[np.isfinite(e.measured.ravel()[order])]
     chosen = known[np.unique(np.linspace(0, len(known) - 1, 5).astype(int))]
     rows = zip(*(a.ravel()[chosen] for a in (e.x, e.given / e.v, e.measured / e.v)), strict=True)

@@ -7,11 +7,12 @@ import numpy as np
 
 from minimtl.autograd import Tensor
 from minimtl.backend import Array
+from minimtl.testing.differences import signed
 from minimtl.testing.explain import LIMIT
-from minimtl.testing.gradcheck import signed
+from minimtl.testing.naming import named
 from minimtl.testing.pull import pull, same, summed
 from minimtl.testing.report import CheckError, GradientError, Report
-from minimtl.testing.subject import Subject, named, of_function
+from minimtl.testing.subject import Subject, of_function
 
 
 def check_linear_op(
@@ -42,9 +43,8 @@ def check_linear_op(
                 f"{subject.name}: what carries gradients back is not the adjoint of the operation", lambda: numbers
             )
     except CheckError as fault:
-        details = fault.details()
         report.verdict, report.headline = fault.verdict, fault.headline
-        report.details = lambda: [*details, ("written at", subject.place), ("", LIMIT)]
+        report.details = [*fault.details(), ("written at", subject.place), ("G", f"random, seed {seed}"), ("", LIMIT)]
         raise GradientError(report) from fault.__cause__
     return report
 
@@ -64,7 +64,11 @@ def linear(subject: Subject, u: list[Array], w: list[Array], s: float, t: float)
 
 def applied(At: Callable[..., Any], vs: dict[str, Array]) -> list[Array]:
     """Aᵀ v, by an operation."""
-    return [g.array for _, g in named("Aᵀ v", At(*(Tensor(v) for v in vs.values())))]
+    found = dict(named("Aᵀ v", At(*(Tensor(v) for v in vs.values()))))
+    for what, g in found.items():
+        if not isinstance(g, Tensor):
+            raise TypeError(f"check_linear_op: At must return Tensors, {what} is {type(g).__name__}")
+    return [g.array for g in found.values()]
 
 
 def inner(a: Any, b: Any) -> float:

@@ -13,7 +13,8 @@ class Evidence:
     """A gradient at one or more points, all arrays of one shape: (points, *shape of the argument) where there are several.
 
     x; the gradient given; the one measured, NaN where it is not known; which entries are wrong; the gradient given for a
-    cotangent of zeros; and where the output has the shape of x, else NaN: ∂yᵢ/∂xᵢ, y, and the cotangent v.
+    cotangent of zeros; and where the output has the shape of x, else NaN: ∂yᵢ/∂xᵢ, y, and the cotangent v. `lengths` are
+    those of the axes over which a sum or a mean may have been taken.
     """
 
     x: Array
@@ -24,10 +25,14 @@ class Evidence:
     diagonal: Array
     y: Array
     v: Array
+    lengths: frozenset[int] = frozenset()
 
-    def parts(self) -> list[Array]:
-        """The fields, in their order."""
-        return [getattr(self, part.name) for part in fields(self)]
+    @classmethod
+    def stacked(cls, points: "list[Evidence]", lengths: set[int]) -> "Evidence":
+        """The evidence of several points as one."""
+        names = [part.name for part in fields(cls) if part.name != "lengths"]
+        arrays = {name: np.stack([getattr(e, name) for e in points]) for name in names}
+        return cls(**arrays, lengths=frozenset(lengths))
 
     def is_given(self, other: Array, tolerance: float = 1e-5) -> bool:
         """Whether the gradient given is `other`, wherever that is known."""
@@ -65,7 +70,7 @@ def whole(e: Evidence) -> Iterator[str]:
     """Gradients that do not depend on what they should depend on, or are something else altogether."""
     if not e.given.any():
         yield "the gradient is 0 everywhere: the graph is cut (detach, no_grad, .array, .numpy), or the map returns zeros"
-    elif e.zero.any():
+    elif np.isfinite(e.zero).all() and e.zero.any():
         yield "it is not 0 for an incoming gradient of 0: a map is linear in G, each of its terms has G as a factor"
     elif e.is_given(e.v * e.y):
         yield "the value instead of the derivative: yours is G f(x), not G f′(x)"
@@ -85,16 +90,18 @@ def factor(e: Evidence) -> Iterator[str]:
     if abs(ratio + 1) < 1e-5:
         yield "the sign: every entry is -1 times what it should be"
     else:
-        yield f"a constant factor: every entry is {ratio:.6g} times what it should be{reason(ratio)}"
+        yield f"a constant factor: every entry is {ratio:.9g} times what it should be{reason(ratio, e.lengths)}"
 
 
-def reason(ratio: float) -> str:
+def reason(ratio: float, lengths: frozenset[int]) -> str:
     """Where such a factor comes from: a half or a double, a mean or a sum over some axes."""
     n = round(max(ratio, 1 / ratio))
-    if n < 2 or n > 10_000 or abs(max(ratio, 1 / ratio) / n - 1) > 1e-5:
+    if abs(max(ratio, 1 / ratio) - n) > 1e-5 * n:
         return ""
     if n == 2:
         return ": a 2 too few or too many, or the ½ of a loss"
+    if n not in lengths:
+        return ""
     return f", {n}: a sum over {n} for their mean" if ratio > 1 else f", 1/{n}: a mean over {n} for their sum"
 
 
@@ -122,7 +129,7 @@ def places(e: Evidence) -> Iterator[str]:
         yield "a mask is missing: it is wrong exactly where the value does not depend on x at all"
     elif not e.given[e.wrong].any():
         yield zero_rows(e) or "0 where it is wrong: a mask too many"
-    elif e.wrong[0].sum() == 1 and e.x[0].size > 1:
+    elif e.wrong.any(axis=0).sum() == 1 and e.x[0].size > 1:
         yield "a single entry is wrong, the others are right"
 
 

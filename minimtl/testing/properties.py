@@ -14,7 +14,7 @@ from minimtl.autograd import Tensor, grad
 from minimtl.backend import Array
 from minimtl.mtl import weighted_loss
 from minimtl.nn import Module, Parameter
-from minimtl.testing.gradcheck import signed
+from minimtl.testing.differences import signed
 from minimtl.testing.report import GradientError, Report
 from minimtl.testing.subject import random_numbers_repeated, replaced
 

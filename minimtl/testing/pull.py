@@ -32,12 +32,12 @@ def pull(subject: Subject, leaves: Sequence[Tensor], vs: dict[str, Array]) -> tu
     """The outputs y, and vᵀ ∂y/∂x for each of them by each leaf x: zeros where y does not depend on x."""
     outputs, found = subject.outputs(list(leaves)), {}
     for name, y in outputs.items():
-        v = vs[name].copy()
+        v, before = vs[name], vs[name].tobytes()
         try:
             gs = grad(y, leaves, Tensor(v), retain_graph=True, allow_unused=True) if y.requires_grad else [None] * len(leaves)
         except Exception as error:
             raise CheckError(f"{subject.name}: the way back fails with {type(error).__name__}", said(str(error))) from error
-        if v.tobytes() != vs[name].tobytes():
+        if v.tobytes() != before:
             raise CheckError(f"{subject.name}: a map writes to the gradient that it is given, which others may share")
         found[name] = [np.zeros_like(x.array) if g is None else g.array for g, x in zip(gs, leaves, strict=True)]
     return {name: y.array for name, y in outputs.items()}, found

@@ -2,17 +2,18 @@
 
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
-Verdict = Literal["agrees", "differs", "inconclusive"]
+from minimtl.testing.differences import Verdict
+from minimtl.testing.naming import listed
+
 Lines = Callable[[], list[tuple[str, str]]]  # finds pairs of a heading and a text
 LINES, WIDTH = 25, 118
 
 
 @dataclass
 class Report:
-    """The result of a check. `worst` is the largest difference between gradient and measurement, as a part of the larger."""
+    """The result of a check: true where it agrees. `worst` is the largest relative difference among what agrees."""
 
     name: str
     arguments: list[str]
@@ -22,22 +23,20 @@ class Report:
     worst: float = 0.0
     note: str = ""
     headline: str = ""  # what is wrong, where something is
-    details: Lines = list
+    details: list[tuple[str, str]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return self.verdict == "agrees"
 
     def __str__(self) -> str:
         if self.headline:
-            return "\n".join(wrapped(self.headline, self.details()))
+            return "\n".join(wrapped(self.headline, self.details))
         counted = f"{self.measured} measured, {self.inconclusive} inconclusive, largest difference {self.worst:.1g}"
-        return "; ".join(
-            [f"{self.name}: {self.verdict} for {', '.join(self.arguments)}", counted, *[self.note] * bool(self.note)]
-        )
+        return "; ".join([f"{self.name}: {self.verdict} for {listed(self.arguments)}", counted, *[self.note] * bool(self.note)])
 
 
 class CheckError(Exception):
-    """Inside a check: a headline that says what is wrong, and a function that finds out the details, called if they are read."""
+    """Inside a check: a headline that says what is wrong, and a function that finds out the details."""
 
     def __init__(self, headline: str, details: Lines = list, verdict: Verdict = "differs") -> None:
         super().__init__(headline)
@@ -48,7 +47,7 @@ class GradientError(AssertionError):
     """A gradient is wrong, or could not be measured. `report` holds what was found; str() is at most 25 lines."""
 
     def __init__(self, report: Report) -> None:
-        super().__init__(report.headline)
+        super().__init__(report)
         self.report = report
         self.before: list[str] = []
 
@@ -66,13 +65,21 @@ class GradientError(AssertionError):
 
 
 def wrapped(headline: str, details: list[tuple[str, str]]) -> list[str]:
-    """The headline, and each text below it behind its heading, long ones cut."""
-    lines = textwrap.wrap(headline, WIDTH)
-    for heading, text in details:
-        indent = f"  {heading:<11}" if heading else "  "
-        body = textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent), break_long_words=False)
-        lines += body[:4] if len(body) > 1 and heading != "replay" else [indent + text]
-    return lines[:LINES]
+    """The headline, and each text below it behind its heading, long ones cut; the last text is never cut off."""
+    lines = textwrap.wrap(headline, WIDTH)[:3]
+    bodies = [body_of(*pair) for pair in details]
+    for i, body in enumerate(bodies):
+        room = LINES - len(lines) - (len(bodies[-1]) if i + 1 < len(bodies) else 0)
+        lines += body[: max(room, 0)]
+    return lines
+
+
+def body_of(heading: str, text: str) -> list[str]:
+    """A text behind its heading, on one line if it is a table's or a line to replay, else wrapped to at most four."""
+    indent = f"  {heading:<11}" if heading else "  "
+    if heading == "replay" or text.startswith("  "):
+        return [indent + text]
+    return textwrap.wrap(" ".join(text.split()), WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent))[:4]
 
 
 def said(text: str) -> Lines:

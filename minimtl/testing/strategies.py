@@ -28,9 +28,9 @@ except ImportError as error:
 from minimtl import nn
 from minimtl.autograd import Tensor
 from minimtl.random import default_generator
-from minimtl.testing.gradcheck import gradcheck
+from minimtl.testing.check import gradcheck
+from minimtl.testing.naming import name_of, signature_of
 from minimtl.testing.report import GradientError
-from minimtl.testing.subject import name_of, signature_of
 
 T = TypeVar("T")
 Shape = tuple[int, ...]

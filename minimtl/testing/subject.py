@@ -5,11 +5,10 @@ of the default generator, and a module a fresh copy of its buffers, so that drop
 """
 
 import copy
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,20 +16,25 @@ import numpy as np
 from minimtl import random
 from minimtl.autograd import Tensor
 from minimtl.backend import Array, is_array
+from minimtl.grad_mode import enable_grad
 from minimtl.nn import Module
+from minimtl.testing.naming import call_of, listed, name_of, named, names_of, place_of, rebuilt
 
 Wanted = int | str | Sequence[int | str] | None
 
 
 @dataclass
 class Subject:
-    """A function of leaves. `arrays` are float64, named by `names`; `call` takes one Tensor for each and gives the outputs."""
+    """A function of leaves. `arrays` are float64, named by `names`; `call` takes one Tensor for each and gives the outputs.
+
+    `replay` makes of options the line that checks it again; `place`, `equation` and `note` are told with what is found.
+    """
 
     name: str
     names: list[str]
     arrays: list[Array]
     call: Callable[[list[Tensor]], Any]
-    replay: str
+    replay: Callable[[str], str]
     place: str = ""
     equation: str = ""
     note: str = ""
@@ -45,15 +49,17 @@ class Subject:
 
     def outputs(self, leaves: list[Tensor]) -> dict[str, Tensor]:
         """The floating-point outputs, by name. Others, such as indices, have no gradient."""
-        with random_numbers_repeated():
+        with random_numbers_repeated(), enable_grad():
             found = dict(named("output", self.call(leaves)))
         for what, y in found.items():
             if not isinstance(y, Tensor):
                 raise TypeError(f"gradcheck: {self.name} must return Tensors, {what} is {type(y).__name__}")
-        floating = {what: y for what, y in found.items() if y.dtype.kind == "f"}
-        if not floating:
+            if y.dtype.kind == "f" and y.dtype != np.float64:
+                raise TypeError(f"gradcheck: {self.name} returns {y.dtype} for float64; a check needs the dtype kept")
+        floats = {what: y for what, y in found.items() if y.dtype.kind == "f"}
+        if not floats:
             raise TypeError(f"gradcheck: {self.name} returns no floating-point Tensor, so there is nothing to differentiate")
-        return floating
+        return floats
 
 
 @contextmanager
@@ -65,28 +71,6 @@ def random_numbers_repeated() -> Iterator[None]:
         yield
     finally:
         bits.state = before
-
-
-def named(name: str, item: Any) -> Iterator[tuple[str, Any]]:
-    """The leaves of nested lists, tuples and dictionaries, each with the expression that reaches it."""
-    if isinstance(item, Mapping):
-        for key in item:
-            yield from named(f"{name}[{key!r}]", item[key])
-    elif isinstance(item, (list, tuple)):
-        for i, part in enumerate(item):
-            yield from named(f"{name}[{i}]", part)
-    else:
-        yield name, item
-
-
-def rebuilt(item: Any, queue: Iterator[Any]) -> Any:
-    """The nested item with its leaves replaced by those of the queue, in the order of `named`."""
-    if isinstance(item, Mapping):
-        return {key: rebuilt(part, queue) for key, part in item.items()}
-    if isinstance(item, (list, tuple)):
-        parts = [rebuilt(part, queue) for part in item]
-        return type(item)(*parts) if hasattr(item, "_fields") else type(item)(parts)
-    return next(queue)
 
 
 def floating(a: Any) -> bool:
@@ -109,7 +93,7 @@ class Arguments:
             return
         wanted = [wrt] if isinstance(wrt, (int, str)) else list(wrt)
         for w in wanted:
-            if not any(w in keys and floating(a) for _, keys, a in flat):
+            if isinstance(w, bool) or not any(w in keys and floating(a) for _, keys, a in flat):
                 raise ValueError(
                     f"gradcheck: wrt must be among {self.leaves(self.names)} of {name_of(f)}, or positions, got {w!r}"
                 )
@@ -125,27 +109,28 @@ class Arguments:
         constants = (Tensor(a) if is_array(a) else a for a in self.given)
         return rebuilt(self.args, iter([next(queue) if yes else a for yes, a in zip(self.chosen, constants, strict=True)]))
 
-    def text(self) -> str:
-        """An expression for them; without numbers where they are too many to read."""
-        texts = [text_of(a) for a in self.given]
-        if sum(map(len, texts)) > 300:
-            texts = [f"<{a.dtype} {a.shape}>" if is_array(a) else repr(a) for a in self.given]
-        return ", ".join(map(repr, rebuilt(self.args, map(Verbatim, texts))))
+    def came(self) -> str:
+        """What the arguments are, for an error."""
+        kinds = [f"{a.dtype} {a.shape}" if is_array(a) else type(a).__name__ for a in self.given]
+        return listed(kinds) or "nothing"
 
 
 def of_function(f: Callable[..., Any], args: Sequence[Any], wrt: Wanted) -> Subject:
     """f of its floating-point tensors, or of those that `wrt` names by position or name; the others are constants."""
     arguments = Arguments(f, args, wrt)
     if not any(arguments.chosen):
-        raise TypeError(f"gradcheck: {name_of(f)} was given no floating-point Tensor to differentiate by")
+        raise TypeError(
+            f"gradcheck: {name_of(f)} needs a floating-point Tensor to differentiate by, as mm.tensor(2.0); got {arguments.came()}"
+        )
+    by = "" if wrt is None else f"wrt={wrt!r}"
     return Subject(
         name=name_of(f),
         names=arguments.leaves(arguments.names),
         arrays=arguments.leaves(arguments.given),
         call=lambda leaves: f(*arguments.filled(leaves)),
-        replay=f"gradcheck({name_of(f)}, {arguments.text()}" + ("" if wrt is None else f", wrt={wrt!r}"),
+        replay=lambda options: call_of("gradcheck", f, args, arguments.given, ", ".join(filter(None, [by, options]))),
         place=place_of(f),
-        equation=getattr(inspect.unwrap(f), "equation", ""),
+        equation=getattr(f, "equation", ""),
         note=copied(arguments.cast),
     )
 
@@ -155,10 +140,12 @@ def of_module(module: Module, args: Sequence[Any]) -> Subject:
 
     Frozen parameters count too: their derivative must be right for the day on which they are trained.
     """
+    if not isinstance(module, Module):
+        raise TypeError(f"gradcheck_module: needs a Module, got {name_of(module)}; gradcheck is for functions")
     arguments, double = Arguments(module, args), copy.deepcopy(module).double()
     inputs, parameters = arguments.leaves(arguments.names), dict(double.named_parameters())
     if not parameters and not inputs:
-        raise TypeError(f"gradcheck_module: {name_of(module)} has no parameters and was given no floating-point Tensor")
+        raise TypeError(f"gradcheck_module: {name_of(module)} has no parameters, and got no floating-point Tensor")
 
     def call(leaves: list[Tensor]) -> Any:
         fresh = replaced(double, dict(zip(parameters, leaves[len(inputs) :], strict=True)))
@@ -170,8 +157,8 @@ def of_module(module: Module, args: Sequence[Any]) -> Subject:
         names=[*inputs, *parameters],
         arrays=[*arguments.leaves(arguments.given), *(p.array for p in parameters.values())],
         call=call,
-        replay=f"gradcheck_module(module, {arguments.text()}",
-        place=place_of(type(module).forward),
+        replay=partial(call_of, "gradcheck_module", module, args, arguments.given),
+        place=place_of(module),
         note=copied(cast),
     )
 
@@ -196,59 +183,6 @@ def as_double(a: Any) -> Any:
     return array.astype(np.float64) if array.dtype.kind == "f" else array.copy()
 
 
-# What messages call it
-
-
-def name_of(f: Any) -> str:
-    """The name of a function, of what a partial binds, or of a module's class."""
-    if hasattr(f, "func") and hasattr(f, "keywords"):
-        options = [*(repr(a) for a in f.args), *(f"{key}={value!r}" for key, value in f.keywords.items())]
-        return f"partial({', '.join([name_of(f.func), *options])})"
-    return str(getattr(f, "__name__", type(f).__name__))
-
-
-def signature_of(f: Any) -> inspect.Signature:
-    """The parameters of f; of any number where Python does not know them."""
-    try:
-        return inspect.signature(f.forward if isinstance(f, Module) else f)
-    except (TypeError, ValueError):
-        return inspect.signature(lambda *args, **options: None)
-
-
-def names_of(f: Any, n: int) -> list[str]:
-    """The names of the first n parameters of f, x0, x1 … where it has none."""
-    found = signature_of(f).parameters.values()
-    plain = [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return [*plain, *(f"x{i}" for i in range(len(plain), n))][:n]
-
-
 def copied(names: Sequence[str]) -> str:
     """What a report says of arguments that were not float64."""
-    return f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''}: copied to float64" if names else ""
-
-
-def place_of(f: Any) -> str:
-    """The file and line where f is written, if it is written in Python."""
-    code = getattr(inspect.unwrap(getattr(f, "func", f)), "__code__", None)
-    if code is None:
-        return ""
-    path = Path(code.co_filename)
-    with_root = path.is_relative_to(Path.cwd())
-    return f"{path.relative_to(Path.cwd()) if with_root else path}:{code.co_firstlineno}"
-
-
-class Verbatim(str):
-    """A text whose repr is the text, so that the repr of a list of them is an expression."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return str(self)
-
-
-def text_of(a: Any) -> str:
-    """An expression that gives the argument again."""
-    if not is_array(a):
-        return repr(a)
-    dtype = "" if a.dtype in (np.int64, np.bool_) else f", dtype={str(a.dtype)!r}"
-    return f"mm.tensor({a.tolist()}{dtype})" if a.size else f"mm.zeros({a.shape}, dtype={str(a.dtype)!r})"
+    return f"{listed(names, 3)}: copied to float64" if names else ""

@@ -1,0 +1,94 @@
+"""A point at which gradients are checked: its values and gradients, and slopes along directions from it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any, Self
+
+import numpy as np
+
+from minimtl.backend import Array
+from minimtl.testing.differences import EPS, GOOD, STEPS, Judged, Levels, Moved, judge, sizes, typical
+from minimtl.testing.pull import Gradients, pull
+from minimtl.testing.subject import Subject
+
+Index = tuple[int, ...]
+STILL = Moved(0.0, 0.0)
+LOST = Moved(np.nan, np.nan)
+
+
+@dataclass(frozen=True)
+class Point:
+    """Values y and gradients vᵀ ∂y/∂x by output, at the arrays of the subject."""
+
+    subject: Subject
+    vs: dict[str, Array]
+    values: dict[str, Array]
+    gradients: Gradients
+
+    @classmethod
+    def of(cls, subject: Subject, vs: dict[str, Array]) -> Self:
+        """The point at the arrays of the subject."""
+        return cls(subject, vs, *pull(subject, subject.leaves(), vs))
+
+    def along(self, k: int, u: Any, rtol: float, atol: float, at: Any = ...) -> dict[str, Judged]:
+        """For each output y: (vᵀ ∂y/∂x) u by the gradient, against d/dt vᵀ y(x + t u) by differences; x: leaf k, or x[at]."""
+        x = self.subject.arrays[k]
+
+        @cache
+        def moved(t: float) -> dict[str, Moved]:
+            arrays = list(self.subject.arrays)
+            arrays[k] = x.copy()
+            arrays[k][at] += t * u
+            try:
+                outputs = self.subject.outputs(self.subject.leaves(arrays))
+            except Exception:  # outside the domain
+                return dict.fromkeys(self.vs, LOST)
+            return {
+                name: move(v, self.values[name], outputs[name].array if name in outputs else None)
+                for name, v in self.vs.items()
+            }
+
+        def φ(name: str, t: float) -> Moved:
+            return moved(t)[name]
+
+        found = {}
+        for name in self.vs:
+            g = self.gradients[name][k][at]
+            terms, start = np.asarray(g * u), np.abs(g * x[at])
+            levels = self.levels(name, EPS * float(np.sum(start[np.isfinite(start)])))
+            claimed, size = float(np.sum(terms)), typical(terms) * float(np.sqrt(np.size(terms)))
+            ask = partial(judge, partial(φ, name), claimed, size, levels, rtol=rtol, atol=atol)
+            found[name] = self.second_opinion(x, u, at, ask(STEPS), ask)
+        return found
+
+    def second_opinion(self, x: Array, u: Any, at: Any, first: Judged, ask: Callable[..., Judged]) -> Judged:
+        """Of a small entry among large ones, which steps of its own size may leave unmoved, also by steps of theirs."""
+        if at is ... or first.verdict == "agrees" or abs(u) > 1e-2 * typical(x):
+            return first
+        second = ask([h * typical(x) / abs(u) for h in STEPS[:4]])
+        return second if second.verdict == "agrees" else first
+
+    def levels(self, name: str, rounding: float) -> Levels:
+        """What is little beside the largest gradient of the output, and beside its ordinary terms; x is rounded by `rounding`."""
+        v, y = self.vs[name], self.values[name]
+        gradients = [np.abs(g) * sizes(x) for g, x in zip(self.gradients[name], self.subject.arrays, strict=True)]
+        largest = max(float(g[np.isfinite(g)].max(initial=0.0)) for g in gradients)
+        ordinary = float(np.sum(np.abs(v) * np.minimum(np.abs(y), 1.0), where=np.isfinite(y)))  # a mask of -1e9 is not ordinary
+        rounding += 2 * EPS * ordinary  # outputs that do not move may have been rounded to where they were
+        return Levels(rounding, 1e3 * EPS * largest + 100 * EPS * ordinary, 1e-10 * float(np.sum(np.abs(v))), GOOD * largest)
+
+    def at(self, k: int, index: Index, rtol: float, atol: float) -> dict[str, Judged]:
+        """For each output, the gradient of one entry of leaf k against differences."""
+        return self.along(k, float(sizes(self.subject.arrays[k])[index]), rtol, atol, index)
+
+
+def move(v: Array, before: Array, after: Array | None) -> Moved:
+    """Σ v (y − y₀) and what it is rounded against; lost where the outputs are others."""
+    if after is None or after.shape != before.shape:
+        return LOST
+    moved = before != after  # NaN always
+    if not moved.any():
+        return STILL
+    y, y0, v = after[moved], before[moved], v[moved]
+    return Moved(float(np.sum(v * (y - y0))), float(np.sum(np.abs(v) * np.maximum(np.abs(y), np.abs(y0)))))
