@@ -352,27 +352,41 @@ def modules(draw: DrawFn, smooth: bool = False) -> tuple[nn.Module, Tensor]:
 
 
 def given_grads(
-    f: Callable[..., Any], *cases: SearchStrategy[Any], check: Callable[..., Any] = gradcheck, **arguments: SearchStrategy[Any]
+    f: Callable[..., Any],
+    /,
+    *cases: SearchStrategy[Any],
+    check: Callable[..., Any] = gradcheck,
+    **arguments: SearchStrategy[Any],
 ) -> Callable[..., Any]:
     """A property test: the gradients of f agree with differences, for arguments drawn by name, or all at once by one strategy.
 
         test_swish = given_grads(swish, x=spaced())
 
         @given_grads(F.conv2d, convolutions())
-        def test_conv2d(x, weight, bias=None, **options): ...
+        def test_conv2d(input, weight, *bias, **options): ...
 
     The second form goes on with the function below, called with what was drawn, once its gradients are right. A strategy
     given by position draws a tensor, a tuple of tensors, or a Case. Points at kinks are passed over. `check` is `gradcheck`,
     or a partial of it with other options; its seed is drawn too.
     """
+    name = name_of(f)
     _check("given_grads", "cases", len(cases), len(cases) + bool(arguments) == 1, "one strategy, or strategies by name")
-    drawn = {"case": cases[0]} if cases else arguments
+    for key, strategy in [*enumerate(cases), *arguments.items()]:
+        if not isinstance(strategy, SearchStrategy):
+            raise TypeError(f"given_grads: {name}: {key} must be a strategy, as spaced(), got {type(strategy).__name__}")
+    if arguments:
+        try:
+            signature_of(f).bind(**arguments)
+        except TypeError as error:
+            raise TypeError(f"given_grads: {name}{signature_of(f)}: {error}") from None
+    seed = "seed" if "seed" not in arguments else "gradcheck_seed"
 
     def make(test: Callable[..., Any] | None = None) -> Callable[..., Any]:
-        def body(seed: int, **drawn: Any) -> None:
+        def body(**drawn: Any) -> None:
+            chosen = drawn.pop(seed)
             tensors, named = as_call(drawn["case"]) if cases else ((), drawn)
             bound = signature_of(f).bind(*tensors, **named)
-            report = check(partial(f, **bound.kwargs) if bound.kwargs else f, *bound.args, seed=seed, raise_exception=False)
+            report = check(partial(f, **bound.kwargs) if bound.kwargs else f, *bound.args, seed=chosen, raise_exception=False)
             event(report.verdict)
             assume(report.verdict != "inconclusive")
             if not report:
@@ -380,13 +394,12 @@ def given_grads(
             if test is not None:
                 test(*tensors, **named)
 
-        body.__name__ = body.__qualname__ = name_of(f) if test is None else test.__name__
+        body.__name__ = body.__qualname__ = name if test is None else test.__name__
         body.__doc__ = None if test is None else test.__doc__
         body.__module__ = f.__module__ if test is None else test.__module__
-        return given(seed=st.integers(0, 2**16), **drawn)(body)
+        return given(**{seed: st.integers(0, 2**16)}, **({"case": cases[0]} if cases else arguments))(body)
 
     def property_test(test: Callable[..., Any] | None = None) -> Any:
-        """Run the property; or, of a test, make one that has the property checked first."""
         __tracebackhide__ = True
         if test is not None:
             return make(test)
@@ -394,6 +407,7 @@ def given_grads(
         vars(run).update({key: value for key, value in vars(property_test).items() if key.startswith("_hypothesis")})
         return run()  # with what @reproduce_failure has left on this function
 
+    property_test.__doc__ = f"The gradients of {name} agree with differences."
     return property_test
 
 
