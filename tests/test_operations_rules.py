@@ -289,3 +289,18 @@ def test_an_empty_tuple_of_axes_is_all_of_them():
     x = mm.ones(2, 3)
     assert [f(x, dim=()).shape for f in (mm.sum, mm.mean, mm.var, mm.std, mm.norm)] == [()] * 5
     assert mm.any(x, dim=()).shape == x.squeeze(()).shape == (2, 3)
+
+
+def test_defaults_are_those_of_pytorch():
+    x = mm.tensor([[0.0, 1.0], [2.0, 0.0]])
+    assert mm.stack([x, x]).tolist() == [x.tolist(), x.tolist()]
+    assert mm.cat([x, x]).tolist() == [*x.tolist(), *x.tolist()]
+    assert [t.tolist() for t in x.split(1)] == [[[0, 1]], [[2, 0]]]
+    assert mm.norm(x).item() == np.sqrt(np.float32(5))
+    assert mm.norm(x, 0).item() == 2  # how many are not 0
+    assert mm.var(x).item() == pytest.approx(11 / 12)
+
+
+def test_how_an_operation_is_made_is_said_by_keyword():
+    with pytest.raises(TypeError, match="positional"):
+        mm.differentiable(lambda a, b: (a + b,), True)
