@@ -75,9 +75,9 @@ def wrapped(headline: str, details: list[tuple[str, str]]) -> list[str]:
 
 
 def body_of(heading: str, text: str) -> list[str]:
-    """A text behind its heading, on one line if it is a table's or a line to replay, else wrapped to at most four."""
+    """A text behind its heading: as it is if it is a row of a table or a line to replay, else wrapped to at most four lines."""
     indent = f"  {heading:<11}" if heading else "  "
-    if heading == "replay" or text.startswith("  "):
+    if heading == "replay" or "  " in text:
         return [indent + text]
     return textwrap.wrap(" ".join(text.split()), WIDTH, initial_indent=indent, subsequent_indent=" " * len(indent))[:4]
 
