@@ -290,6 +290,8 @@ REFUSED = {
         (lambda: F.conv_transpose2d(images, back, groups="a"), ValueError, "groups must divide .* got 'a'"),
         (lambda: F.conv_transpose2d(images[:, :, :0], back), ValueError, r"images of size \(0, 4\) have no pixels"),
         (lambda: F.conv_transpose2d(images, back.double()), TypeError, "one dtype"),
+        (lambda: F.conv_transpose2d(images, back[0]), ValueError, "weight must be"),
+        (lambda: F.conv_transpose2d(images, back[:, :, :0]), ValueError, "a kernel that is not empty"),
     ],
     "max_pool2d": [
         (lambda: F.max_pool2d(images, 0), ValueError, "kernel_size must be one integer or two, each ≥ 1, got 0"),

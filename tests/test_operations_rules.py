@@ -301,6 +301,13 @@ def test_defaults_are_those_of_pytorch():
     assert mm.var(x).item() == pytest.approx(11 / 12)
 
 
+def test_integers_between_bounds():
+    k = mm.tensor([0, 2, 5])
+    assert [k.clip(1, 4).dtype.name, k.clip(1, None).tolist(), k.clip(None, 4).tolist()] == ["int64", [1, 2, 5], [0, 2, 4]]
+    for low, high, clipped in ((0.5, 4, [0.5, 2, 4]), (1, 4.5, [1, 2, 4.5]), (0.5, None, [0.5, 2, 5])):
+        assert (k.clip(low, high).dtype.name, k.clip(low, high).tolist()) == ("float32", clipped)
+
+
 def test_how_an_operation_is_made_is_said_by_keyword():
     with pytest.raises(TypeError, match="positional"):
         mm.differentiable(lambda a, b: (a + b,), True)
