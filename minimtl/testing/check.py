@@ -11,6 +11,7 @@ from minimtl.backend import Array, to_numpy
 from minimtl.nn import Module
 from minimtl.testing import explain, invariants
 from minimtl.testing.differences import Judged, signed, sizes
+from minimtl.testing.naming import named
 from minimtl.testing.point import Index, Point
 from minimtl.testing.pull import gradients, values
 from minimtl.testing.report import CheckError, GradientError, Report
@@ -19,7 +20,7 @@ from minimtl.testing.subject import Subject, Wanted, of_function, of_module
 Mode = Literal["auto", "project", "full"]
 Cotangent = Tensor | Array | Sequence[Any] | Mapping[str, Any] | None
 FEW = 64  # entries that are measured one by one where a projection fails; of more, those that a search leads to
-SAMPLE = 200  # entries looked at where a projection of a large array is inconclusive
+CALLS = 400  # directions that a search may try
 DECADES = 3  # in one projection; entries whose shares in it are smaller, or are said to be 0, get one of their own
 
 
@@ -44,11 +45,13 @@ def gradcheck(
     v is drawn from the seed, or is the `cotangent` (one per output); a v of ones is blind where outputs add up to a constant.
     mode: "full" measures every entry; "project" takes a random u per argument, and others for entries whose share in it would be
     below a thousandth, or is said to be 0; "auto" does so too and, where that fails, measures entries. In a projection of n
-    entries a single wrong one is seen if it is off by more than about rtol √n of what is typical; "full" sees less.
+    entries a single wrong one is seen if it is off by more than about rtol √n of what is typical; "full" sees smaller errors.
 
-    A measurement agrees, differs, or is inconclusive: at a kink, or where f is too rough. It differs if it is off by more
-    than the error of measuring (about a millionth) and `rtol` times the slope. A difference up to `atol` is excused as
-    inconclusive, never taken for agreement. More than `max_inconclusive` of them, as a part of all, is a failure too.
+    A measurement agrees, differs, or is inconclusive: at a kink, or where f is too rough or its values too large to tell. It
+    agrees if it is off by no more than the error of measuring (at best a millionth, at most 1e-4 of the slope) and `rtol` times
+    the slope; it differs if it is off by more, and by other steps too. A difference up to `atol` is excused as inconclusive,
+    never taken for agreement. More than `max_inconclusive` of them, as a part of all, is a failure. Slopes that are lost in the
+    rounding of values of about 1 are negligible: counted, and passed over.
 
     Checked as well: shapes and dtypes of gradients; arguments and v are not written to; a second call, and going back a second
     time, give the same; one tensor as two arguments gets both gradients; memory, of arguments or of v, that is transposed,
@@ -143,15 +146,24 @@ class Check:
         """v for each output: the caller's, or random numbers."""
         if self.cotangent is None:
             return {name: signed(self.rng, y.shape) for name, y in outputs.items()}
-        given = self.cotangent
-        if isinstance(given, Mapping):
-            given = [given[key] for key in given]
-        several = isinstance(given, (list, tuple)) and any(np.ndim(as_array(v)) or len(outputs) > 1 for v in given)
-        arrays = [np.asarray(as_array(v), np.float64) for v in (given if several or len(outputs) != 1 else [given])]
-        needed, came = [y.shape for y in outputs.values()], [v.shape for v in arrays]
-        if needed != came:
+        needed = {name: y.shape for name, y in outputs.items()}
+        one = (
+            np.asarray(as_array(self.cotangent), np.float64)
+            if not isinstance(self.cotangent, Mapping) and len(needed) == 1
+            else None
+        )
+        if one is not None and [one.shape] == list(needed.values()):
+            vs = dict.fromkeys(needed, one)
+        else:
+            vs = {name: np.asarray(as_array(v), np.float64) for name, v in named("output", self.cotangent)}
+            if not isinstance(self.cotangent, Mapping) and len(vs) == len(needed):
+                vs = dict(zip(needed, vs.values(), strict=True))
+        came = {name: v.shape for name, v in vs.items()}
+        if came != needed:
             raise ValueError(f"gradcheck: cotangent must have the shapes of the outputs, {needed}, got {came}")
-        return dict(zip(outputs, arrays, strict=True))
+        if not all(np.isfinite(v).all() for v in vs.values()) or not any(v.any() for v in vs.values()):
+            raise ValueError("gradcheck: cotangent must be finite, and not all 0, which would see nothing")
+        return {name: vs[name] for name in needed}
 
     def argument(self, k: int) -> None:
         """Leaf k: along random directions, then entry by entry where they do not agree, or in full mode."""
@@ -184,21 +196,22 @@ class Check:
         return [np.where(group == i, u, 0.0) for i in np.unique(group[u != 0])]
 
     def search(self, k: int, u: Array, judged: dict[str, Judged]) -> None:
-        """Of a large array, the entries that a wrong direction leads to, by halves; if it was inconclusive, a sample."""
-        entries = np.argwhere(u)
-        if not differs(judged):
-            chosen = self.rng.choice(len(entries), min(SAMPLE, len(entries)), replace=False)
-            return self.each(k, [tuple(at) for at in entries[np.sort(chosen)].tolist()])
-        part = entries
-        while len(part) > FEW:
-            halves = (part[: len(part) // 2], part[len(part) // 2 :])
-            found = [half for half in halves if differs(self.point.along(k, only(u, half), self.rtol, self.atol))]
-            if not found:
-                break
-            part = found[0]
-        if len(part) <= FEW:
-            self.each(k, [tuple(at) for at in part.tolist()])
-        raise explain.wrong_direction(self, k, judged)
+        """Of a large array, the entries in which a direction does not agree: by halves, those that agree left behind."""
+        parts, calls = [np.argwhere(u)], 0
+        while parts and calls < CALLS:
+            part, calls = parts.pop(), calls + 1
+            if len(part) <= FEW // 4:
+                self.each(k, [tuple(at) for at in part.tolist()])
+                continue
+            found = self.point.along(k, only(u, part), self.rtol, self.atol)
+            if all(j.verdict == "agrees" for j in found.values()):
+                self.count(found)
+            else:
+                parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+        for _ in parts:
+            self.count(judged)
+        if differs(judged):  # though no entry shows it alone
+            raise explain.wrong_direction(self, k, judged)
 
     def each(self, k: int, entries: list[Index]) -> None:
         """Entries of leaf k, one by one."""
@@ -217,6 +230,7 @@ class Check:
         for j in judged.values():
             self.found.measured += 1
             self.found.inconclusive += j.verdict == "inconclusive"
+            self.found.negligible += j.negligible
             if j.verdict == "agrees":
                 self.found.worst = max(self.found.worst, j.relative)
 

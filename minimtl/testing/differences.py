@@ -21,6 +21,9 @@ Verdict = Literal["agrees", "differs", "inconclusive"]
 STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10, 1e-12)  # as parts of what is moved
 GOOD, FAIR = 1e-6, 1e-4  # errors, as parts of the slope: below the first a step will do, above the second it has told nothing
 EPS = float(np.finfo(np.float64).eps)
+LOST = 100 * EPS  # of ordinary terms: slopes below it are made of rounding
+WOBBLE = 1e-10  # of the weights: changes of φ that may come from terms that cancel inside of f
+WIDE = 100  # times the first step: how far a constant is constant
 
 
 class Moved(NamedTuple):
@@ -47,17 +50,31 @@ class Slope:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a gradient claims of a slope, what was measured, how large the numbers involved are, and the verdict."""
+    """What a gradient claims of a slope, what was measured, how large the numbers involved are, and the verdict.
+
+    Negligible is what is too small to be told from rounding, as the derivative of a saturated tanh: it is passed over.
+    """
 
     claimed: float
     measured: Slope
     scale: float
     verdict: Verdict
+    negligible: bool = False
 
     @property
     def relative(self) -> float:
-        """How far apart they are, as a part of the largest number involved; 0 where that is lost in rounding."""
-        return abs(self.claimed - self.measured.value) / self.scale if self.scale > self.measured.error else 0.0
+        """How far apart they are, as a part of the largest number involved."""
+        return 0.0 if self.negligible or not self.scale else abs(self.claimed - self.measured.value) / self.scale
+
+
+class Levels(NamedTuple):
+    """What is too small to tell, of Σ v y: how x + h and y are rounded, as changes of φ; the weights Σ |v|; the ordinary terms
+    Σ |v| min(|y|, 1), for a mask of -1e9 among the outputs is not ordinary; and all terms Σ |v y|."""
+
+    rounding: float
+    weights: float
+    ordinary: float
+    terms: float
 
 
 def once(φ: Φ, step: float, rounding: float = 0.0) -> Slope:
@@ -79,17 +96,6 @@ def scatter(φ: Φ, step: float) -> float:
     return found if np.isfinite(found) else np.inf
 
 
-class Levels(NamedTuple):
-    """What is too small to tell: x + h is rounded by `rounding`, as a change of φ; a slope below `zero` is 0 but for the rounding
-    of the gradient itself; a wobble of φ below `wobble` may come from terms that cancel inside of f; beside the other gradients
-    an error below `little` is no matter, as where a tanh is saturated."""
-
-    rounding: float
-    zero: float
-    wobble: float
-    little: float
-
-
 def judge(φ: Φ, claimed: float, terms: float, levels: Levels, steps: Sequence[float], rtol: float, atol: float) -> Judged:
     """Is φ′(0) what is claimed, to the error of measuring and a part rtol of the larger of the slope and its `terms`?"""
     tried, fair, steepest = [], [], 0.0
@@ -102,22 +108,45 @@ def judge(φ: Φ, claimed: float, terms: float, levels: Levels, steps: Sequence[
         if found.error <= min(GOOD, rtol) * steepest or (found.flat and not steepest):
             break
     first = tried[0]
-    if not fair and not (first.flat and not steepest):
-        best = min((found for found in tried if not found.flat), key=lambda found: found.error, default=first)
-        if not best.flat and abs(claimed - best.value) <= best.error <= levels.little:
-            return Judged(claimed, best, steepest, "agrees")
-        return Judged(claimed, first, steepest, "agrees" if is_constant(φ, claimed, first, levels) else "inconclusive")
-    best = min(fair or [first], key=lambda found: found.error)
+    if first.flat and not steepest:
+        return unmoved(φ, claimed, first, levels)
+    if not fair:
+        return unmeasured(φ, claimed, tried, levels)
+    best = min(fair, key=lambda found: found.error)
     scale = max(terms if np.isfinite(terms) else 0.0, abs(best.value))
     apart, allowed = abs(claimed - best.value), best.error + rtol * scale
-    if max(abs(claimed), abs(best.value)) <= levels.zero:
-        return Judged(claimed, best, levels.zero, "agrees")
-    if first.flat and not steepest:
-        allowed += max(levels.zero, 100 * wobble(φ, first.step, levels))
     if apart <= allowed:
         return Judged(claimed, best, scale, "agrees")
+    if max(abs(claimed), abs(best.value)) <= LOST * levels.ordinary:
+        return Judged(claimed, best, scale, "agrees", negligible=True)
     sure = not apart <= max(atol, allowed + scatter(φ, best.step) / best.step) and confirmed(φ, best, apart, levels.rounding)
     return Judged(claimed, best, scale, "differs" if sure else "inconclusive")
+
+
+def unmoved(φ: Φ, claimed: float, first: Slope, levels: Levels) -> Judged:
+    """The verdict where no output moves: the slope is 0, unless it was rounded away."""
+    flat = Slope(0.0, 0.0, 0.0, first.noise, first.step, True)
+    if not claimed:
+        return Judged(claimed, flat, 0.0, "agrees")
+    if abs(claimed) <= max(LOST * levels.weights, 100 * wobble(φ, first.step, levels)):
+        return Judged(claimed, flat, abs(claimed), "agrees", negligible=True)
+    absorbed = abs(claimed) * first.step <= 10 * EPS * levels.terms
+    return Judged(claimed, flat, abs(claimed), "inconclusive" if absorbed else "differs")
+
+
+def unmeasured(φ: Φ, claimed: float, tried: Sequence[Slope], levels: Levels) -> Judged:
+    """The verdict where no step is fair: nothing, or that it is negligible, as is also what is constant but for rounding.
+
+    Outputs may add up to a constant, as those of a softmax: then φ does not move over a wide range.
+    """
+    first, best = tried[0], min((s for s in tried if not s.flat), key=lambda s: s.error, default=tried[0])
+    noise = first.noise + wobble(φ, first.step, levels)
+    moves = [abs(φ(sign * width * first.step).value) for sign in (1, -1) for width in (1, WIDE)]
+    constant = abs(claimed) <= max(LOST * levels.weights, 100 * noise) and not max(moves) > 2 * noise
+    lost = abs(claimed - best.value) <= best.error <= GOOD * levels.weights and abs(claimed) <= GOOD * levels.weights
+    if constant or (lost and not best.flat):
+        return Judged(claimed, best, abs(claimed), "agrees", negligible=True)
+    return Judged(claimed, best, max(abs(claimed), abs(best.value)), "inconclusive")
 
 
 def confirmed(φ: Φ, best: Slope, apart: float, rounding: float) -> bool:
@@ -132,24 +161,15 @@ def confirmed(φ: Φ, best: Slope, apart: float, rounding: float) -> bool:
     return True
 
 
-def is_constant(φ: Φ, claimed: float, first: Slope, levels: Levels) -> bool:
-    """Whether φ does not move but for rounding, over a wide range, and no slope is claimed that would be seen there.
-
-    So it is where outputs add up to a constant, as those of a softmax.
-    """
-    noise = first.noise + wobble(φ, first.step, levels)
-    moves = [abs(φ(sign * width * first.step).value) for sign in (1, -1) for width in (1, 100)]
-    return bool(abs(claimed) <= max(levels.zero, 100 * noise) and not max(moves) > 2 * noise)
-
-
 def wobble(φ: Φ, step: float, levels: Levels) -> float:
     """How φ is rounded, near and further off, where that is so little that it is rounding."""
-    return sum(found for found in (scatter(φ, step), scatter(φ, 100 * step)) if found <= levels.wobble)
+    return sum(found for found in (scatter(φ, step), scatter(φ, WIDE * step)) if found <= WOBBLE * levels.weights)
 
 
 def sizes(x: Array) -> Array:
-    """How far a step of 1 moves each entry: its magnitude; for a 0 the typical one, and 1 where all are 0."""
-    return np.where(x == 0, typical(x) or 1.0, np.abs(x))
+    """How far a step of 1 moves each entry: its magnitude; for a 0 the median of the others, and 1 where all are 0."""
+    others = np.abs(x[x != 0])
+    return np.where(x == 0, np.median(others) if others.size else 1.0, np.abs(x))
 
 
 def typical(x: Array) -> float:

@@ -33,11 +33,14 @@ def wrong_entries(check: "Check", k: int, output: str, by_entry: dict[Index, Jud
     worst = max(wrong, key=lambda at: (not np.isfinite(by_entry[at].claimed), by_entry[at].relative, by_entry[at].scale))
     j, size = by_entry[worst], sizes(x)[worst]
     yours, measured, step = j.claimed / size, j.measured.value / size, j.measured.step * size
+    steps = f"steps {step:.2g} and {step / 2:.2g} agree: this is no kink"
+    if j.measured.flat:
+        measured, steps = 0.0, f"nothing moves by steps of {step:.2g} and {step / 2:.2g}"
     number = bool(measured) and np.isfinite(yours)
     facts = [
         ("worst", f"{element(name, worst)} = {x[worst]:.6g}; {len(wrong)} of {len(by_entry)} entries looked at are wrong"),
         ("yours", f"{yours:.9g}"),
-        ("measured", f"{measured:.9g}, by central differences; steps {step:.2g} and {step / 2:.2g} agree: this is no kink"),
+        ("measured", f"{measured:.9g}, by central differences; {steps}"),
         ("ratio", f"{yours / measured:.9g}" if number else "none, the derivative is 0" if not measured else "none"),
     ]
 
@@ -61,7 +64,7 @@ def wrong_direction(check: "Check", k: int, judged: dict[str, Judged]) -> CheckE
         lambda: [
             ("yours", f"{j.claimed:.9g} along a random direction of {check.subject.arrays[k].size} entries"),
             ("measured", f"{j.measured.value:.9g}, by central differences"),
-            ("", 'mode="full" tells which entries are wrong'),
+            ("", f"mode={'auto' if check.mode == 'project' else 'full'!r} tells which entries are wrong"),
         ],
     )
 

@@ -106,9 +106,10 @@ def attempt(subject: Subject, leaves: Sequence[Tensor], vs: dict[str, Array]) ->
     """Values and summed gradients; None where the subject refuses the numbers, or gives outputs of another shape for them."""
     try:
         found, gs = pull(subject, leaves, vs)
-    except (CheckError, ValueError, ArithmeticError, LookupError):
+    except Exception:
         return None
-    return (found, summed(gs)) if all(found[name].shape == v.shape for name, v in vs.items()) else None
+    shapes = {name: y.shape for name, y in found.items()}
+    return (found, summed(gs)) if shapes == {name: v.shape for name, v in vs.items()} else None
 
 
 def stable(subject: Subject, arrays: Sequence[Array], vs: dict[str, Array]) -> bool:

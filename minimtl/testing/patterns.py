@@ -85,7 +85,7 @@ def factor(e: Evidence) -> Iterator[str]:
     if big.sum() < 2 or not e.given.any():
         return
     ratio = float(np.median(e.given[big] / e.measured[big]))
-    if not np.isfinite(ratio) or ratio == 0 or not e.is_given(ratio * e.measured):
+    if not np.isfinite(ratio) or abs(ratio) < 1e-12 or abs(ratio - 1) < 1e-9 or not e.is_given(ratio * e.measured):
         return
     if abs(ratio + 1) < 1e-5:
         yield "the sign: every entry is -1 times what it should be"
@@ -96,7 +96,7 @@ def factor(e: Evidence) -> Iterator[str]:
 def reason(ratio: float, lengths: frozenset[int]) -> str:
     """Where such a factor comes from: a half or a double, a mean or a sum over some axes."""
     n = round(max(ratio, 1 / ratio))
-    if abs(max(ratio, 1 / ratio) - n) > 1e-5 * n:
+    if n < 2 or abs(max(ratio, 1 / ratio) - n) > 1e-5 * n:
         return ""
     if n == 2:
         return ": a 2 too few or too many, or the ½ of a loss"

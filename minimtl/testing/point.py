@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from minimtl.backend import Array
-from minimtl.testing.differences import EPS, GOOD, STEPS, Judged, Levels, Moved, judge, sizes, typical
+from minimtl.testing.differences import EPS, STEPS, Judged, Levels, Moved, judge, sizes, typical
 from minimtl.testing.pull import Gradients, pull
 from minimtl.testing.subject import Subject
 
@@ -55,7 +55,7 @@ class Point:
         found = {}
         for name in self.vs:
             g = self.gradients[name][k][at]
-            terms, start = np.asarray(g * u), np.abs(g * x[at])
+            terms, start = np.asarray(g * u), np.where(u == 0, 0.0, np.abs(g * x[at]))
             levels = self.levels(name, EPS * float(np.sum(start[np.isfinite(start)])))
             claimed, size = float(np.sum(terms)), typical(terms) * float(np.sqrt(np.size(terms)))
             ask = partial(judge, partial(φ, name), claimed, size, levels, rtol=rtol, atol=atol)
@@ -67,16 +67,15 @@ class Point:
         if at is ... or first.verdict == "agrees" or abs(u) > 1e-2 * typical(x):
             return first
         second = ask([h * typical(x) / abs(u) for h in STEPS[:4]])
-        return second if second.verdict == "agrees" else first
+        return second if second.verdict == "agrees" and not second.negligible else first
 
     def levels(self, name: str, rounding: float) -> Levels:
-        """What is little beside the largest gradient of the output, and beside its ordinary terms; x is rounded by `rounding`."""
-        v, y = self.vs[name], self.values[name]
-        gradients = [np.abs(g) * sizes(x) for g, x in zip(self.gradients[name], self.subject.arrays, strict=True)]
-        largest = max(float(g[np.isfinite(g)].max(initial=0.0)) for g in gradients)
-        ordinary = float(np.sum(np.abs(v) * np.minimum(np.abs(y), 1.0), where=np.isfinite(y)))  # a mask of -1e9 is not ordinary
-        rounding += 2 * EPS * ordinary  # outputs that do not move may have been rounded to where they were
-        return Levels(rounding, 1e3 * EPS * largest + 100 * EPS * ordinary, 1e-10 * float(np.sum(np.abs(v))), GOOD * largest)
+        """What is too small to tell of an output; `rounding` is that of x."""
+        v, y = np.abs(self.vs[name]), np.abs(self.values[name])
+        finite = np.isfinite(y)
+        ordinary, terms = (float(np.sum(v * part, where=finite)) for part in (np.minimum(y, 1.0), y))
+        # outputs that do not move may have been rounded to where they were
+        return Levels(rounding + 2 * EPS * ordinary, float(np.sum(v)), ordinary, terms)
 
     def at(self, k: int, index: Index, rtol: float, atol: float) -> dict[str, Judged]:
         """For each output, the gradient of one entry of leaf k against differences."""

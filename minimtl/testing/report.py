@@ -20,6 +20,7 @@ class Report:
     verdict: Verdict = "agrees"
     measured: int = 0
     inconclusive: int = 0
+    negligible: int = 0
     worst: float = 0.0
     note: str = ""
     headline: str = ""  # what is wrong, where something is
@@ -31,7 +32,8 @@ class Report:
     def __str__(self) -> str:
         if self.headline:
             return "\n".join(wrapped(self.headline, self.details))
-        counted = f"{self.measured} measured, {self.inconclusive} inconclusive, largest difference {self.worst:.1g}"
+        counted = f"{self.measured} measured, {self.inconclusive} inconclusive, "
+        counted += f"{self.negligible} negligible, " * bool(self.negligible) + f"largest difference {self.worst:.1g}"
         return "; ".join([f"{self.name}: {self.verdict} for {listed(self.arguments)}", counted, *[self.note] * bool(self.note)])
 
 
