@@ -312,6 +312,7 @@ SATURATED = {
     "tanh": (mm.tanh, 100 * X),
     "softmax": (lambda x: (30 * x).softmax(1), X),
     "masked attention": (lambda x: (x + np.where(np.eye(3, 4) > 0, -1e9, 0.0)).softmax(1), X),
+    "a sum of many scales": (lambda x: (x.exp() * x).sum(), np.array([[18.0, -7.0, 0.5], [3.0, -12.0, 14.0]])),
     "layer norm of three, added up": (lambda x: F.layer_norm(x, (4,)).sum(1), X),
 }
 

@@ -299,6 +299,8 @@ def test_defaults_are_those_of_pytorch():
     assert mm.norm(x).item() == np.sqrt(np.float32(5))
     assert mm.norm(x, 0).item() == 2  # how many are not 0
     assert mm.var(x).item() == pytest.approx(11 / 12)
+    y = F.softplus(leaf(19.9, 20.5))
+    assert (y - leaf(19.9, 20.5)).tolist() == [pytest.approx(2.3e-9, rel=0.1), 0]  # beyond 20 it is x itself
 
 
 def test_integers_between_bounds():
@@ -306,6 +308,25 @@ def test_integers_between_bounds():
     assert [k.clip(1, 4).dtype.name, k.clip(1, None).tolist(), k.clip(None, 4).tolist()] == ["int64", [1, 2, 5], [0, 2, 4]]
     for low, high, clipped in ((0.5, 4, [0.5, 2, 4]), (1, 4.5, [1, 2, 4.5]), (0.5, None, [0.5, 2, 5])):
         assert (k.clip(low, high).dtype.name, k.clip(low, high).tolist()) == ("float32", clipped)
+
+
+def test_nan_is_the_largest_and_takes_the_gradient():
+    x = leaf(1.0, float("nan"), 2.0)
+    assert gradient(x.max(), x) == gradient(x.min(), x) == [0, 1, 0]
+
+
+@pytest.mark.parametrize("shapes", [((3, 1), (1, 3)), ((1, 3), (3, 1)), ((3,), (3, 1)), ((3, 1), (3,))])
+def test_a_loss_compares_tensors_of_one_shape(shapes):
+    x, y = map(mm.ones, shapes)
+    for loss in (F.mse_loss, F.l1_loss, F.huber_loss):
+        with pytest.raises(ValueError, match="same shape"):
+            loss(x, y)
+
+
+@pytest.mark.parametrize("equation", ["i->", "ijk->", "ij,j->"])
+def test_an_equation_has_an_index_for_each_axis(equation):
+    with pytest.raises(ValueError, match="does not fit an operand|names"):
+        mm.einsum(equation, *[mm.ones(2, 3)] * len(equation.split(",")))
 
 
 def test_how_an_operation_is_made_is_said_by_keyword():

@@ -69,12 +69,13 @@ class Judged:
 
 class Levels(NamedTuple):
     """What is too small to tell, of Σ v y: how x + h and y are rounded, as changes of φ; the weights Σ |v|; the ordinary terms
-    Σ |v| min(|y|, 1), for a mask of -1e9 among the outputs is not ordinary; and all terms Σ |v y|."""
+    Σ |v| min(|y|, 1), for a mask of -1e9 among the outputs is not ordinary; all terms Σ |v y|; the largest slope along x."""
 
     rounding: float
     weights: float
     ordinary: float
     terms: float
+    largest: float
 
 
 def once(φ: Φ, step: float, rounding: float = 0.0) -> Slope:
@@ -143,7 +144,8 @@ def unmeasured(φ: Φ, claimed: float, tried: Sequence[Slope], levels: Levels) -
     noise = first.noise + wobble(φ, first.step, levels)
     moves = [abs(φ(sign * width * first.step).value) for sign in (1, -1) for width in (1, WIDE)]
     constant = abs(claimed) <= max(LOST * levels.weights, 100 * noise) and not max(moves) > 2 * noise
-    lost = abs(claimed - best.value) <= best.error <= GOOD * levels.weights and abs(claimed) <= GOOD * levels.weights
+    little = GOOD * max(levels.weights, levels.largest)
+    lost = abs(claimed - best.value) <= best.error <= little and abs(claimed) <= little
     if constant or (lost and not best.flat):
         return Judged(claimed, best, abs(claimed), "agrees", negligible=True)
     return Judged(claimed, best, max(abs(claimed), abs(best.value)), "inconclusive")

@@ -56,7 +56,7 @@ class Point:
         for name in self.vs:
             g = self.gradients[name][k][at]
             terms, start = np.asarray(g * u), np.where(u == 0, 0.0, np.abs(g * x[at]))
-            levels = self.levels(name, EPS * float(np.sum(start[np.isfinite(start)])))
+            levels = self.levels(name, k, EPS * float(np.sum(start[np.isfinite(start)])))
             claimed, size = float(np.sum(terms)), typical(terms) * float(np.sqrt(np.size(terms)))
             ask = partial(judge, partial(φ, name), claimed, size, levels, rtol=rtol, atol=atol)
             found[name] = self.second_opinion(x, u, at, ask(STEPS), ask)
@@ -69,13 +69,15 @@ class Point:
         second = ask([h * typical(x) / abs(u) for h in STEPS[:4]])
         return second if second.verdict == "agrees" and not second.negligible else first
 
-    def levels(self, name: str, rounding: float) -> Levels:
-        """What is too small to tell of an output; `rounding` is that of x."""
+    def levels(self, name: str, k: int, rounding: float) -> Levels:
+        """What is too small to tell of an output along leaf k; `rounding` is that of x."""
         v, y = np.abs(self.vs[name]), np.abs(self.values[name])
         finite = np.isfinite(y)
         ordinary, terms = (float(np.sum(v * part, where=finite)) for part in (np.minimum(y, 1.0), y))
+        slopes = np.abs(self.gradients[name][k]) * sizes(self.subject.arrays[k])
+        largest = float(slopes[np.isfinite(slopes)].max(initial=0.0))
         # outputs that do not move may have been rounded to where they were
-        return Levels(rounding + 2 * EPS * ordinary, float(np.sum(v)), ordinary, terms)
+        return Levels(rounding + 2 * EPS * ordinary, float(np.sum(v)), ordinary, terms, largest)
 
     def at(self, k: int, index: Index, rtol: float, atol: float) -> dict[str, Judged]:
         """For each output, the gradient of one entry of leaf k against differences."""
