@@ -204,6 +204,14 @@ def test_near_a_kink_smaller_steps_decide():
         gradcheck(wrong(planted.relu, 0, lambda right, G, x: G), x, mode="full")
 
 
+def test_beside_a_tie_smaller_steps_decide():
+    x = np.array([2.9141, -2.9145, 1.0])
+    assert gradcheck(lambda x: x.norm(float("inf")), x, mode="full").inconclusive == 0
+    wrong = of(lambda x: np.abs(x).max(), lambda G, x: G * np.sign(x) * (np.abs(x) > 2))
+    with pytest.raises(GradientError, match="1 of 3 entries looked at are wrong"):
+        gradcheck(wrong, x, mode="full")
+
+
 def test_a_tie_is_inconclusive():
     tied = np.array([[1.0, 1.0, 0.0]])
     assert gradcheck(lambda x: x.max(dim=1).values, tied, raise_exception=False).verdict == "inconclusive"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from draws import Draw, call
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from operations import CREATION, LAYOUTS, OPERATIONS, cotangents, pulled_back, tensors
 
@@ -71,7 +71,9 @@ def test_gradients_are_those_measured(row):
         f.__name__ = row.name
         values = [y.array for y in f(*tensors(leaves)) if y.dtype.kind == "f"]
         if leaves and values and all(np.isfinite(y).all() for y in values):  # the mean of nothing is NaN
-            gradcheck(f, *leaves, seed=int(d.rng.integers(2**16)))
+            report = gradcheck(f, *leaves, seed=int(d.rng.integers(2**16)), raise_exception=False)
+            assume(report.verdict != "inconclusive")  # two numbers that are spaced may yet be so in size
+            assert report, str(report)
 
     check()
 

@@ -11,7 +11,7 @@ from minimtl.backend import Array, to_numpy
 from minimtl.nn import Module
 from minimtl.testing import explain, invariants
 from minimtl.testing.differences import Judged, signed, sizes
-from minimtl.testing.naming import named
+from minimtl.testing.naming import name_of, named
 from minimtl.testing.point import Index, Point
 from minimtl.testing.pull import gradients, values
 from minimtl.testing.report import CheckError, GradientError, Report
@@ -68,24 +68,16 @@ def gradcheck(
     return Check(subject, cotangent, mode, seed, rtol, atol, max_inconclusive).report(raise_exception)
 
 
-def gradcheck_module(
-    module: Module,
-    *args: Any,
-    cotangent: Cotangent = None,
-    mode: Mode = "auto",
-    seed: int = 0,
-    rtol: float = 1e-6,
-    atol: float = 0.0,
-    max_inconclusive: float = 0.05,
-    raise_exception: bool = True,
-) -> Report:
-    """`gradcheck` of module(*args), by the inputs and by every parameter; the module itself is left as it was.
+def gradcheck_module(module: Module, *args: Any, **options: Any) -> Report:
+    """`gradcheck` of module(*args), by the inputs and by every parameter; the options are the same, but for `wrt`.
 
-    It is checked in the mode, training or evaluation, that it is in. Dropout repeats its mask, statistics start over.
+    It is checked in the mode, training or evaluation, that it is in. Dropout repeats its mask, statistics start over, and the
+    module itself is left as it was.
     """
     __tracebackhide__ = True
-    subject = of_module(module, args)
-    return Check(subject, cotangent, mode, seed, rtol, atol, max_inconclusive).report(raise_exception)
+    if not isinstance(module, Module):
+        raise TypeError(f"gradcheck_module: needs a Module, got {name_of(module)}; gradcheck is for functions")
+    return gradcheck(module, *args, **options)
 
 
 @dataclass

@@ -38,7 +38,8 @@ class Moved(NamedTuple):
 
 @dataclass(frozen=True)
 class Slope:
-    """φ′(0) by one pair of steps, a bound on its error, the steepest secant, how φ is rounded, and whether nothing moved."""
+    """φ′(0) by one pair of steps, a bound on its error, the steepest secant, how φ is rounded; whether nothing moved, or only to
+    one side."""
 
     value: float
     error: float
@@ -46,6 +47,7 @@ class Slope:
     noise: float
     step: float
     flat: bool
+    one_sided: bool
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,17 @@ def once(φ: Φ, step: float, rounding: float = 0.0) -> Slope:
     noise = 8 * EPS * max(moved.size for moved in far + near) + rounding
     error = abs(fine - coarse) + abs(jump) + noise / step
     if not np.isfinite(error):
-        return Slope(np.nan, np.inf, 0.0, noise, step, False)
+        return Slope(np.nan, np.inf, 0.0, noise, step, False, False)
     steepest = max(abs(moved.value) for moved in far) / step
-    return Slope((4 * fine - coarse) / 3, error, steepest, noise, step, not any(moved.value for moved in far + near))
+    return Slope(
+        (4 * fine - coarse) / 3,
+        error,
+        steepest,
+        noise,
+        step,
+        not any(moved.value for moved in far + near),
+        not all(moved.value for moved in far),
+    )
 
 
 def scatter(φ: Φ, step: float) -> float:
@@ -111,6 +121,9 @@ def judge(φ: Φ, claimed: float, terms: float, levels: Levels, steps: Sequence[
     first = tried[0]
     if first.flat and not steepest:
         return unmoved(φ, claimed, first, levels)
+    beside = [found for found in tried if found.flat and steepest * found.step > 10 * LOST * levels.terms]
+    if not fair and beside and all(found.one_sided for found in tried):  # a kink that smaller steps do not reach
+        return unmoved(φ, claimed, beside[0], levels)
     if not fair:
         return unmeasured(φ, claimed, tried, levels)
     best = min(fair, key=lambda found: found.error)
@@ -126,7 +139,7 @@ def judge(φ: Φ, claimed: float, terms: float, levels: Levels, steps: Sequence[
 
 def unmoved(φ: Φ, claimed: float, first: Slope, levels: Levels) -> Judged:
     """The verdict where no output moves: the slope is 0, unless it was rounded away."""
-    flat = Slope(0.0, 0.0, 0.0, first.noise, first.step, True)
+    flat = Slope(0.0, 0.0, 0.0, first.noise, first.step, True, True)
     if not claimed:
         return Judged(claimed, flat, 0.0, "agrees")
     if abs(claimed) <= max(LOST * levels.weights, 100 * wobble(φ, first.step, levels)):

@@ -140,8 +140,6 @@ def of_module(module: Module, args: Sequence[Any]) -> Subject:
 
     Frozen parameters count too: their derivative must be right for the day on which they are trained.
     """
-    if not isinstance(module, Module):
-        raise TypeError(f"gradcheck_module: needs a Module, got {name_of(module)}; gradcheck is for functions")
     arguments, double = Arguments(module, args), copy.deepcopy(module).double()
     inputs, parameters = arguments.leaves(arguments.names), dict(double.named_parameters())
     if not parameters and not inputs:
