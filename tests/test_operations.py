@@ -42,7 +42,7 @@ def test_every_public_operation_has_a_row():
 @pytest.mark.parametrize("row", [row for row in OPERATIONS if row.naive], ids=repr)
 @pytest.mark.parametrize("tied", [False, True], ids=["smooth", "tied"])
 def test_value_is_the_definition(row, tied):
-    @examples(2)
+    @examples(3)
     @given(calls(row, tied))
     def check(drawn):
         _, call = drawn
@@ -59,7 +59,7 @@ def test_value_is_the_definition(row, tied):
 def test_gradients_are_those_measured(row):
     """With all that `gradcheck` looks at: memory layouts, one tensor for two arguments, a second backward …"""
 
-    @examples(2)
+    @examples(3)
     @given(calls(row))
     def check(drawn):
         d, call = drawn
