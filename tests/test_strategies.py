@@ -382,7 +382,7 @@ for name in ("lesson", "dev", "ci", "deep"):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=quiet)
     assert done.stdout.splitlines() == [
         "lesson 25 True False None True",
-        "dev 60 False True None True",
-        "ci 60 True False None True",
+        "dev 40 False True None True",
+        "ci 40 True False None True",
         "deep 2000 False True None True",
     ]

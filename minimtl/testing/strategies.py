@@ -425,6 +425,6 @@ def register_profiles() -> None:
     """Register the profiles lesson, dev, ci and deep, for `hypothesis.settings.load_profile`; none of them is loaded."""
     common = settings(settings.get_profile("default"), deadline=None, print_blob=True, phases=PHASES)
     settings.register_profile("lesson", common, max_examples=25, derandomize=True, database=None)
-    settings.register_profile("dev", common, max_examples=60)
-    settings.register_profile("ci", common, max_examples=60, derandomize=True, database=None)
+    settings.register_profile("dev", common, max_examples=40)
+    settings.register_profile("ci", common, max_examples=40, derandomize=True, database=None)
     settings.register_profile("deep", common, max_examples=2000)
