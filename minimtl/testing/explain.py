@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from minimtl.testing.check import Check
 
 Told = list[tuple[str, str]]
-FEW = 8  # entries; below, a mistake shows itself at other points
+SMALL = 8  # entries; below, a mistake shows itself at other points
 PROBES = (-1.0, 2.0, -2.0, 0.5)
 LIMIT = (
     "A gradient check compares derivatives with the values that f returns; it cannot see that a value is wrong. Compare "
@@ -123,7 +123,7 @@ def gathered(check: "Check", k: int, output: str, by_entry: dict[Index, Judged])
     """What patterns are recognised by: this point, and where it has few entries, multiples of it."""
     point = check.point
     points = [evidence(point, k, output, by_entry)]
-    if points[0].x.size < FEW:
+    if points[0].x.size < SMALL:
         points += probed(check, k, output)
     shapes = [a.shape for a in [*check.subject.arrays, *point.values.values()]]
     runs = {prod(shape[i:j]) for shape in shapes for i in range(len(shape)) for j in range(i + 1, len(shape) + 1)}

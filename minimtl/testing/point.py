@@ -14,7 +14,7 @@ from minimtl.testing.subject import Subject
 
 Index = tuple[int, ...]
 STILL = Moved(0.0, 0.0)
-LOST = Moved(np.nan, np.nan)
+OUTSIDE = Moved(np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Point:
             try:
                 outputs = self.subject.outputs(self.subject.leaves(arrays))
             except Exception:  # outside the domain
-                return dict.fromkeys(self.vs, LOST)
+                return dict.fromkeys(self.vs, OUTSIDE)
             return {
                 name: move(v, self.values[name], outputs[name].array if name in outputs else None)
                 for name, v in self.vs.items()
@@ -85,9 +85,9 @@ class Point:
 
 
 def move(v: Array, before: Array, after: Array | None) -> Moved:
-    """Σ v (y − y₀) and what it is rounded against; lost where the outputs are others."""
+    """Σ v (y − y₀) and what it is rounded against; no numbers where the outputs are others."""
     if after is None or after.shape != before.shape:
-        return LOST
+        return OUTSIDE
     moved = before != after  # NaN always
     if not moved.any():
         return STILL
