@@ -6,6 +6,7 @@ All subtract the largest entry first, m = maxⱼ xⱼ: the formulas do not chang
 import numpy as np
 
 from minimtl.backend import Array
+from minimtl.equation import equation
 from minimtl.kernels.shared import Result
 
 
@@ -15,8 +16,17 @@ def largest(x: Array, axis: int | tuple[int, ...]) -> Array:
     return np.where(np.isfinite(m), m, 0)
 
 
+@equation(
+    "nn.softmax",
+    r"y_i = \frac{e^{x_i}}{\sum_{j=1}^{n} e^{x_j}}",
+    shapes="x (n) → y (n)",
+    source="Bridle 1990",
+    conventions="n is the length of the axis; the other axes are looped over",
+    unseen=("axis",),
+)
+@equation("nn.softmax.vjp", r"\frac{\partial L}{\partial x_i} = y_i \, (g_i - \sum_{j=1}^{n} g_j y_j)")
 def softmax(x: Array, axis: int) -> Result:
-    """yᵢ = e^{xᵢ} / Σⱼ e^{xⱼ}      gxᵢ = yᵢ (gᵢ − Σⱼ gⱼ yⱼ)"""
+    """yᵢ = e^{xᵢ} / (Σⱼ e^{xⱼ})      ∂L/∂xᵢ = yᵢ (gᵢ − Σⱼ gⱼ yⱼ)"""
     e = np.exp(x - largest(x, axis))
     y = e / e.sum(axis=axis, keepdims=True)
     return y, lambda g: y * (g - (g * y).sum(axis=axis, keepdims=True))

@@ -5,6 +5,7 @@ import numpy as np
 from minimtl import kernels
 from minimtl.autograd import differentiable
 from minimtl.backend import Array
+from minimtl.equation import equation
 from minimtl.kernels.shared import Result
 from minimtl.ops import check
 
@@ -47,9 +48,11 @@ def cos(x: Array) -> Result:
     return np.cos(x), lambda G: -G * np.sin(x)
 
 
+@equation("nn.tanh", r"y_i = \tanh x_i", shapes="x (n) → y (n)")
+@equation("nn.tanh.vjp", r"\frac{\partial L}{\partial x_i} = G_i \, (1 - y_i^2)")
 @differentiable
 def tanh(x: Array) -> Result:
-    """y = tanh x      ∂L/∂x = G (1 − y²)"""
+    """yᵢ = tanh xᵢ      ∂L/∂xᵢ = Gᵢ (1 − yᵢ²)"""
     y = np.tanh(x)
     return y, lambda G: G * (1 - y * y)
 

@@ -78,7 +78,7 @@ def _nearest(centre: int, low: int, high: int) -> list[int]:
 
 
 @st.composite
-def _choices(draw: DrawFn, values: Sequence[float], shape: Shape) -> NDArray[Any]:
+def choices(draw: DrawFn, values: Sequence[float], shape: Shape) -> NDArray[Any]:
     """An array of some of the values; it shrinks to the first."""
     table, n = np.asarray(values), math.prod(shape)
     digit = np.min_scalar_type(len(table) - 1).newbyteorder(">")
@@ -90,13 +90,13 @@ def _choices(draw: DrawFn, values: Sequence[float], shape: Shape) -> NDArray[Any
 @st.composite
 def _made(draw: DrawFn, make: Callable[[NDArray[Any]], NDArray[Any]], values: Sequence[float], shape: Shape) -> Tensor:
     """The tensor that is made of choices; a `map` would have reports print how it was made, where that is shorter."""
-    return Tensor(np.asarray(make(draw(_choices(values, shape)))))
+    return Tensor(np.asarray(make(draw(choices(values, shape)))))
 
 
 @st.composite
 def _distinct(draw: DrawFn, cells: Sequence[int], shape: Shape, offset: float, gap: float) -> Tensor:
     """Different numbers (k + offset)·gap; it shrinks to those of the first cells."""
-    left, places = list(cells), draw(_choices(range(len(cells)), (math.prod(shape),)))
+    left, places = list(cells), draw(choices(range(len(cells)), (math.prod(shape),)))
     k = np.array([left.pop(place % len(left)) for place in places], dtype=np.float64)
     return Tensor(((k + offset) * gap).reshape(shape))
 
@@ -143,7 +143,7 @@ def broadcastable(
 
     def fill(whole: Shape) -> SearchStrategy[tuple[Tensor, ...]]:
         # bit i of an axis: it has length 1 in tensor i; 2ⁿ − 1, where nobody has its length, is left out
-        narrow = st.tuples(_choices(range(2**n - 1), (len(whole),)), st.integers(0, 2**n - 1))
+        narrow = st.tuples(choices(range(2**n - 1), (len(whole),)), st.integers(0, 2**n - 1))
         return narrow.flatmap(lambda drawn: st.tuples(*[one(whole, i, *drawn) for i in range(n)]))
 
     def one(whole: Shape, i: int, bits: NDArray[Any], cut: int) -> SearchStrategy[Tensor]:
@@ -191,7 +191,7 @@ def spd(n: int | None = None, condition: float = 1e3) -> SearchStrategy[Tensor]:
 @st.composite
 def _spd(draw: DrawFn, n: int | None, powers: Sequence[int]) -> Tensor:
     n = n or draw(st.integers(1, 4))
-    D, v = 2.0 ** draw(_choices(powers, (n,))), draw(_choices(_nearest(0, -3, 3), (n,)))
+    D, v = 2.0 ** draw(choices(powers, (n,))), draw(choices(_nearest(0, -3, 3), (n,)))
     Q = np.eye(n) - 2 * np.outer(v, v) / max(v @ v, 1)  # a reflection, or the identity for v = 0
     A = (Q * D) @ Q.T
     return Tensor((A + A.T) / 2)
@@ -298,7 +298,7 @@ def _jacobian(draw: DrawFn, kind: str, tasks: int | None, parameters: int | None
     elif kind == "zero_row":
         J[draw(st.integers(0, K - 1))] = 0
     else:
-        J *= draw(_choices(SCALES, (K, 1)))
+        J *= draw(choices(SCALES, (K, 1)))
     return J
 
 

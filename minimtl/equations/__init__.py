@@ -1,0 +1,44 @@
+"""The map from formulas to code: every equation has an id, the function that computes it, and a check that evaluates what is printed.
+
+    from minimtl import equations
+
+    equations.all()                          every equation, in reading order
+    equations["mtl.weighted_loss"]           one: .latex, .text, .function, .file, .line, .source, .status
+    equations.check("nn.conv2d.vjp.weight")  check it now, on fresh random numbers: the largest relative error
+
+An equation is declared where its function is written, by `@equation` (`minimtl/equation.py`); its check, with the random numbers
+and the wrong formulas that it must reject, stands in `checks/`. `lessons/EQUATIONS.md` shows them all.
+"""
+
+import sys
+from types import ModuleType
+
+from minimtl import testing
+from minimtl.equation import Equation, registry
+from minimtl.equations import checks as _checks
+from minimtl.equations.check import Check
+from minimtl.equations.check import checks as _registered
+from minimtl.equations.formula import Formula
+from minimtl.equations.tokens import UnreadableError
+
+
+def all() -> list[Equation]:
+    """Every equation: the documents' own first, then in the order of the house, a derivative behind its function."""
+    return [registry[id] for id in _registered]
+
+
+def check(id: str, trials: int = 10, seed: int = 0) -> float:
+    """The largest relative difference between the formula and the function, on so many random draws."""
+    return _registered[id].worst(trials, seed)
+
+
+class _Map(ModuleType):
+    """The module, which can be asked for an equation by its id."""
+
+    def __getitem__(self, id: str) -> Equation:
+        if id not in registry:
+            raise KeyError(f"there is no equation {id!r}; equations.all() lists them")
+        return registry[id]
+
+
+sys.modules[__name__].__class__ = _Map

@@ -1,0 +1,123 @@
+"""A part of a formula that has been read: as an expression of Python over single numbers, and as text for a terminal."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CONDITION, SUM, PRODUCT, POWER, ATOM = range(5)  # how strongly a piece holds together
+
+LOWER = dict(zip("0123456789aehijklmnoprstuvxβγρφχ+-()", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ₊₋₍₎", strict=True))
+UPPER = dict(zip("0123456789abcdefghijklmnoprstuvwxyzT+−()", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀ⁺⁻⁽⁾", strict=True))
+
+
+@dataclass(frozen=True)
+class Piece:
+    """`python` and `text`, how strongly each holds together, and the symbols in it that nothing binds."""
+
+    python: str
+    text: str
+    level: int = ATOM
+    text_level: int = ATOM
+    names: frozenset[str] = frozenset()
+
+    def inside(self, level: int) -> str:
+        """The Python, in brackets where it holds less strongly than this."""
+        return self.python if self.level >= level else f"({self.python})"
+
+    def shown(self, level: int) -> str:
+        """The text, likewise."""
+        return self.text if self.text_level >= level else f"({self.text})"
+
+
+def names_of(*pieces: Piece) -> frozenset[str]:
+    """The symbols of all of them."""
+    return frozenset().union(*(p.names for p in pieces))
+
+
+def lowered(text: str) -> str | None:
+    """The text as a subscript, where all its signs have one."""
+    return "".join(map(LOWER.__getitem__, text)) if text and set(text) <= set(LOWER) else None
+
+
+def raised(text: str) -> str:
+    """The text as a superscript."""
+    if set(text) <= set(UPPER):
+        return "".join(map(UPPER.__getitem__, text))
+    return f"^{text}" if len(text) == 1 else f"^{{{text}}}"
+
+
+def symbol_text(name: str) -> str:
+    """A symbol as it is shown: β1 as β₁, θʹ as θ′."""
+    stem = name.rstrip("0123456789")
+    return stem.replace("ʹ", "′") + (lowered(name[len(stem) :]) or "")
+
+
+def indexed(base: Piece, indices: Sequence[Piece], call: bool = False) -> Piece:
+    """base[i, j]; where the base is defined by a statement with these as parameters, base(i, j)."""
+    inner = ", ".join(i.python for i in indices)
+    if not indices:
+        return Piece(f"{base.python}()", base.text, names=base.names) if call else base
+    low = [lowered(i.text) for i in indices]
+    text = "".join(s for s in low if s) if None not in low and all(len(i.text) <= 2 for i in indices) else None
+    if text is None:
+        text = f"[{(', ' if any(' ' in i.text for i in indices) else ',').join(i.text for i in indices)}]"
+    python = f"{base.inside(ATOM)}({inner})" if call else f"{base.inside(ATOM)}[{inner}]"
+    return Piece(python, base.shown(ATOM) + text, names=names_of(base, *indices))
+
+
+def added(terms: Sequence[tuple[str, Piece]]) -> Piece:
+    """± a ± b …"""
+    if len(terms) == 1 and terms[0][0] == "+":
+        return terms[0][1]
+    python = "".join(f" {s} {p.inside(PRODUCT)}" for s, p in terms)
+    text = "".join(f" {'−' if s == '-' else s} {p.shown(PRODUCT)}" for s, p in terms)
+    if terms[0][0] == "-":
+        python, text = "-" + python[3:], "−" + text[3:]
+    else:
+        python, text = python[3:], text[3:]
+    return Piece(python, text, SUM, SUM, names_of(*(p for _, p in terms)))
+
+
+def multiplied(factors: Sequence[tuple[str, Piece]]) -> Piece:
+    """a b / c …, each factor with the sign before it: "*", "/" or "%"."""
+    if len(factors) == 1:
+        return factors[0][1]
+    python, text, previous = "", "", None
+    for sign, p in factors:
+        last = p is factors[-1][1]
+        shown = p.shown(PRODUCT if last and sign == "*" else POWER) if p.text_level != SUM else f"({p.text})"
+        if p.text_level == PRODUCT and " / " in p.text and sign == "*":
+            shown = p.text
+        if previous is None:
+            python, text = p.inside(PRODUCT), shown
+        else:
+            python += f" {sign} {p.inside(POWER)}"
+            dot = shown[0].isdigit() or (previous.text_level == PRODUCT and " / " in previous.text)
+            text += {"*": " · " if dot else " ", "/": "/" if len(previous.text) < 3 > len(shown) else " / ", "%": " mod "}[
+                sign
+            ] + shown
+        previous = p
+    return Piece(python, text, PRODUCT, PRODUCT, names_of(*(p for _, p in factors)))
+
+
+def fraction(a: Piece, b: Piece) -> Piece:
+    """a / b; tight, as 1/n, where both are short."""
+    tight = len(a.shown(POWER)) <= 2 and len(b.shown(POWER)) <= 4
+    text = f"{a.shown(POWER)}/{b.shown(POWER)}" if tight else f"{a.shown(PRODUCT)} / {b.shown(POWER)}"
+    return Piece(f"{a.inside(PRODUCT)} / {b.inside(POWER)}", text, PRODUCT, POWER if tight else PRODUCT, names_of(a, b))
+
+
+def power(a: Piece, b: Piece) -> Piece:
+    """a^b"""
+    return Piece(f"{a.inside(ATOM)} ** {b.inside(ATOM)}", a.shown(ATOM) + raised(b.text), POWER, ATOM, names_of(a, b))
+
+
+def called(function: str, shown: str, args: Sequence[Piece], text: str = "") -> Piece:
+    """f(a, b)"""
+    python, text = ", ".join(p.python for p in args), text or ", ".join(p.text for p in args)
+    return Piece(f"{function}({python})", f"{shown}({text})", names=names_of(*args))
+
+
+def bare(function: str, shown: str, arg: Piece) -> Piece:
+    """ln x, shown without brackets where it can be."""
+    text = f"{shown} {arg.text}" if arg.text_level == ATOM else f"{shown}({arg.text})"
+    return Piece(f"{function}({arg.python})", text, ATOM, POWER, arg.names)

@@ -1,0 +1,91 @@
+"""The map: every printed formula is evaluated and agrees with the code that it names, and wrong ones are noticed."""
+
+import sys
+from unicodedata import normalize
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minimtl.equation import registry
+from minimtl.equations.check import Evaluated, checks
+from minimtl.equations.draw import Draw
+from minimtl.testing.strategies import choices
+
+every_check = pytest.mark.parametrize("check", checks.values(), ids=list(checks))
+every_formula = pytest.mark.parametrize("check", [c for c in checks.values() if isinstance(c, Evaluated)], ids=lambda c: c.id)
+
+
+class Drawn(Draw):
+    """A draw whose integers, and so all its numbers, Hypothesis chooses and shrinks."""
+
+    def __init__(self, draw):
+        self.draw = draw
+
+    def integers(self, low, high, shape):
+        return self.draw(choices(range(low, high + 1), shape))
+
+
+@st.composite
+def draws(draw):
+    return Drawn(draw)
+
+
+def test_every_equation_has_a_check():
+    assert set(checks) == set(registry)
+
+
+@every_check
+def test_formula_and_function_agree(check):
+    @settings(max_examples=max(1, settings.default.max_examples // 4))
+    @given(draws())
+    def agree(d):
+        error = check.error(d)
+        assert error <= check.tolerance, f"{check.id}: formula and function differ by {error:.3g}"
+
+    agree()
+
+
+@every_check
+def test_wrong_ones_are_rejected(check):
+    for name, control in check.controls().items():
+        assert check.rejects(control), f"{check.id}: the control {name} is not noticed"
+
+
+@every_formula
+def test_symbols_are_parameters_and_the_other_way_round(check):
+    """Every symbol of the formula is declared: the reader refuses others. Here: every declared one is used."""
+    e, used = check.equation, check.formula().used
+    unused = {normalize("NFKC", s) for s in e.own_symbols} - used
+    assert not unused, f"{e.id}: {unused} are declared and do not occur"
+    known = {*e.parameters, *vars(sys.modules[e.function.__module__])}
+    for symbol, target in e.own_symbols.items():
+        assert target in known or target == "result", (
+            f"{e.id}: {symbol} stands for {target}, no parameter and no function there"
+        )
+
+
+def test_every_parameter_is_a_symbol():
+    for f in {e.function for e in registry.values()}:
+        own = [e for e in registry.values() if e.function is f]
+        shown = set()
+        for e in own:
+            if isinstance(check := checks[e.id], Evaluated):
+                shown |= {e.symbols.get(name, name) for name in check.formula().used}
+        unseen = {name for e in own for name in e.unseen}
+        assert not unseen & shown, f"{own[0].id}: {unseen & shown} are said not to be shown, and are"
+        missing = set(own[0].parameters) - shown - unseen
+        assert not missing or not any(e.status == "evaluated" for e in own), (
+            f"{own[0].id}: the parameters {missing} have no symbol"
+        )
+
+
+def words(text):
+    return " ".join((text or "").split())
+
+
+@every_formula
+def test_the_docstring_states_the_formula(check):
+    said = words(check.equation.function.__doc__)
+    for statement in check.formula().statements if check.formula().steps else check.formula().statements[:1]:
+        assert words(statement.text) in said, f"{check.id}: the docstring must say  {statement.text}"
