@@ -90,8 +90,12 @@ class Equation:
 
     @property
     def names(self) -> set[str]:
-        """Every symbol that the formula may use: parameters, `symbols`, sizes and what is always given."""
-        return {*self.parameters, *self.symbols, *self.sizes, *GIVEN}
+        """Every symbol that the formula may use: parameters, `symbols`, sizes and what is always given.
+
+        Where θ stands for a parameter θk, \\theta_k is θ with the index k.
+        """
+        hidden = {p for s, p in self.symbols.items() if p != s and p.startswith(s)}
+        return {*self.parameters, *self.symbols, *self.sizes, *GIVEN} - hidden
 
     @property
     def source_lines(self) -> tuple[list[str], int]:

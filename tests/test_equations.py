@@ -55,7 +55,7 @@ def test_wrong_ones_are_rejected(check):
 @every_formula
 def test_symbols_are_parameters_and_the_other_way_round(check):
     """Every symbol of the formula is declared: the reader refuses others. Here: every declared one is used."""
-    e, used = check.equation, check.formula().used
+    e, used = check.equation, check.formula().used | {s.name for s in check.formula().statements}
     unused = {normalize("NFKC", s) for s in e.own_symbols} - used
     assert not unused, f"{e.id}: {unused} are declared and do not occur"
     known = {*e.parameters, *vars(sys.modules[e.function.__module__])}

@@ -10,6 +10,7 @@ from minimtl.autograd import Tensor
 from minimtl.backend import Array
 from minimtl.data.loader import Samples, fetch, sample
 from minimtl.data.transforms import Transform, apply
+from minimtl.equation import equation
 from minimtl.random import Generator, rng_of
 
 
@@ -51,7 +52,7 @@ def positions(dataset: Samples, indices: object) -> Array:
 
 
 class TensorDataset(Dataset):
-    """Sample i is (t₁[i], …, t_k[i])      tensors t₁ … t_k of N rows each."""
+    """Sample i is (t₁[i], …, t_k[i])      tensors t₁ … t_k of N rows each; of task k with inputs and labels, D_k of D0 §3.1."""
 
     def __init__(self, *tensors: Tensor) -> None:
         self.tensors = tuple(t if isinstance(t, Tensor) else Tensor(np.asarray(t)) for t in tensors)
@@ -62,7 +63,23 @@ class TensorDataset(Dataset):
     def __len__(self) -> int:
         return self.tensors[0].shape[0]
 
+    @equation(
+        "mtl.data",
+        r"D_k = \{(x_{ki}, y_{ki})\}_{i=1}^{N_k}",
+        symbols={"x": "self", "y": "self", "N": "self"},
+        source="D0 §3.1",
+        conventions="each task k has a data set of its own, of its own size",
+        unseen=("index",),
+    )
+    @equation(
+        "tl.data",
+        r"D_s = \{(x_{si}, y_{si})\}_{i=1}^{N_s}, \quad D_t = \{(x_{ti}, y_{ti})\}_{i=1}^{N_t}",
+        symbols={"Ds": "self", "Dt": "self", "x": "self", "y": "self", "N": "self", "s": "self", "t": "self"},
+        source="D0 §3.2",
+        conventions="s is the source, t the target",
+    )
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        """Of a task Dₖ = {(xₖᵢ, yₖᵢ)}ᵢ the i-th pair; of source and target Ds = {(xₛᵢ, yₛᵢ)}ᵢ and Dt = {(xₜᵢ, yₜᵢ)}ᵢ."""
         i = position(self, index)
         return tuple(t[i] for t in self.tensors)
 

@@ -173,48 +173,52 @@ def operation(
     wrong: Mapping[str, Sequence[Replacement]],
     same: Mapping[str, Sequence[str]] | None = None,
     tolerance: float = TOLERANCE,
+    constants: Sequence[str] = (),
 ) -> None:
     """The checks of an operation and of each derivative of it, the ids that begin with "id.vjp".
 
-    f takes the values as attributes, arrays of floats as Tensors, and returns a Tensor. What a derivative is by stands on the
-    left of its formula; the gradient that comes in is drawn as g and G. wrong and same: end of the id → as in `check`.
+    f takes the values as attributes, arrays as Tensors, and returns a Tensor; constants are arrays without a derivative.
+    What a derivative is by stands on the left of its formula; the gradient that comes in is drawn as g and G. wrong and same:
+    end of the id → as in `check`.
     """
 
     def forward(d: Draw) -> Drawn:
         values = draw(d)
-        return values, f(SimpleNamespace(**leaves(values))).array
+        return values, f(SimpleNamespace(**leaves(values, constants))).array
 
     ids = [id, *(e for e in registry if e.startswith(f"{id}.vjp"))]
     if set(wrong) != {e[len(id) :] for e in ids}:
         raise ValueError(f"operation: {id} has the equations {ids}, the controls are for {sorted(wrong)}")
     for e in ids:
         rest = e[len(id) :]
-        written = backward(id, draw, f, registry[e].latex) if rest else forward
-        Evaluated(e, written, wrong[rest], (same or {}).get(rest, ()), tolerance)
+        Evaluated(e, backward(e, draw, f, constants) if rest else forward, wrong[rest], (same or {}).get(rest, ()), tolerance)
 
 
-def backward(id: str, draw: Callable[[Draw], Values], f: Callable[[Any], Tensor], latex: str) -> Callable[[Draw], Drawn]:
-    """What is drawn for a derivative: the values, y and g; and ∂L/∂x by the engine."""
-    found = re.match(r"\\frac\{\\partial L\}\{\\partial ([^_}]+)", latex)
+def backward(
+    id: str, draw: Callable[[Draw], Values], f: Callable[[Any], Tensor], constants: Sequence[str] = ()
+) -> Callable[[Draw], Drawn]:
+    """What is drawn for the derivative with this id: the values, y and g; and ∂L/∂x by the engine."""
+    found = re.match(r"\\frac\{\\partial L\}\{\\partial ([^_}]+)", registry[id].latex)
     if not found:
-        raise ValueError(f"operation: a derivative of {id} must begin with ∂L/∂x, got {latex}")
-    x = Formula(rf"{found[1]} = 0", set()).statements[0].name
+        raise ValueError(f"operation: {id} must begin with ∂L/∂x, got {registry[id].latex}")
+    x = Formula(f"{found[1]} = 0", set()).statements[0].name
 
     def drawn(d: Draw) -> Drawn:
         values = draw(d)
-        tensors = leaves(values)
+        tensors = leaves(values, constants)
         y = f(SimpleNamespace(**tensors))
         G = d.array(*y.shape)
         (dx,) = grad(y, tensors[x], Tensor(G))
-        return {"y": y.array, "Y": y.array, "g": G, "G": G, **values}, dx.array if dx is not None else None
+        return {"y": y.array, "Y": y.array, "g": G, "G": G, **values}, None if dx is None else dx.array
 
     return drawn
 
 
-def leaves(values: Values) -> Values:
-    """The values, with a Tensor in the place of each array; those of floats require gradients."""
+def leaves(values: Values, constants: Sequence[str] = ()) -> Values:
+    """The values, with a Tensor in the place of each array; those of floats require gradients, but for the constants."""
     return {
-        name: Tensor(v, requires_grad=v.dtype.kind == "f") if isinstance(v, np.ndarray) else v for name, v in values.items()
+        name: Tensor(v, requires_grad=v.dtype.kind == "f" and name not in constants) if isinstance(v, np.ndarray) else v
+        for name, v in values.items()
     }
 
 

@@ -42,17 +42,17 @@ class Statement:
         shown = f" {self.sign} ".join([self.left] * bool(self.left) + [p.text for p in self.sides])
         return f"{shown} for {self.condition.text}" if self.condition else shown
 
+    def function(self, i: int) -> str:
+        """What the function of the i-th side is called: that of a letter which stands on the right too, as L = Σ Lₖ, ends in _0."""
+        own = any(self.name in p.names for p in self.sides)
+        return f"{self.name}_{i}" if i or own else self.name
+
     def program(self, steps: bool) -> list[str]:
         """As Python: an assignment where the formula goes step by step, else a function for each side."""
         if steps:
             return [f"{self.name} = {self.sides[0].python}"]
         head = ", ".join(self.parameters)
-        return [f"def {side_name(self.name, i)}({head}):\n    return {p.python}" for i, p in enumerate(self.sides)]
-
-
-def side_name(name: str, i: int) -> str:
-    """What the i-th side is called: y, then y_2, y_3 …"""
-    return f"{name}_{i + 1}" if i else name
+        return [f"def {self.function(i)}({head}):\n    return {p.python}" for i, p in enumerate(self.sides)]
 
 
 class Formula:
@@ -82,8 +82,8 @@ class Formula:
     def evaluate(self, values: Mapping[str, Any], result: Any) -> list[tuple[Any, Any]]:
         """Pairs of what the formula gives and what the function gave, flat lists of numbers: one for each side or letter.
 
-        `result` is the function's, in the shape that the indices on the left run over; of a formula in steps a dictionary of the
-        letters to look at, where numbers may be arrays: then each entry takes the steps.
+        `result` is the function's, in the shape that the indices on the left run over, or a dictionary of those of several letters.
+        In a formula in steps numbers may be arrays: then each entry takes the steps.
         """
         missing = sorted(self.used - set(values))
         if missing:
@@ -95,12 +95,18 @@ class Formula:
         for s in self.statements[1:]:
             if s.name:
                 space[s.name] = cache(space[s.name])
-        first, pairs = self.statements[0], []
-        for i in range(len(first.sides)):
-            ours, theirs = [], []
-            for index in product(*ranges(result, len(first.parameters), self.base)):
-                if first.condition is None or eval(first.condition.python, {**space, **dict(zip(first.parameters, index))}):
-                    ours += flat(space[side_name(first.name, i)](*index))
+        results = result if isinstance(result, Mapping) else {self.statements[0].name: result}
+        return [pair for s in self.statements if s.name in results for pair in self.sides(s, space, results[s.name])]
+
+    def sides(self, s: Statement, space: dict[str, Any], result: Any) -> list[tuple[Any, Any]]:
+        """The sides of a statement beside the result, for all indices that its condition admits."""
+        pairs = []
+        for i in range(len(s.sides)):
+            ours: list[float] = []
+            theirs: list[float] = []
+            for index in product(*ranges(result, len(s.parameters), self.base)):
+                if s.condition is None or eval(s.condition.python, {**space, **dict(zip(s.parameters, index))}):
+                    ours += flat(space[s.function(i)](*index))
                     theirs += flat(at(result, [k - self.base for k in index]))
             pairs.append((ours, theirs))
         return pairs
@@ -125,7 +131,7 @@ def ranges(result: Any, axes: int, base: int) -> list[range]:
     """What each index on the left runs over: the first axes of the result."""
     found: list[range] = []
     for _ in range(axes):
-        if not hasattr(result, "__len__") or np.ndim(result) == 0:
+        if not isinstance(result, (list, tuple)) and np.ndim(result) == 0:
             raise UnreadableError(f"there are {axes} indices on the left, and the function's result has {len(found)} axes")
         found.append(range(base, base + len(result)))
         result = result[0] if len(result) else result
@@ -212,12 +218,10 @@ def left(sides: list[list[Token]], signs: list[str], names: set[str], first: boo
         if reader.accept("^"):
             label = plain(reader.group())
             name, shown = name + label, shown + raised(label)
-        if reader.accept("_"):
-            group = reader.group()
-            if name + plain(group) in names:
-                name, shown = name + plain(group), symbol_text(name + plain(group))
-            else:
-                found = reader.subscript(group)
+        if longer := reader.labelled(name):
+            name, shown = longer
+        elif reader.accept("_"):
+            found = reader.subscript(reader.group())
         parameters = found
     text = indexed(Piece(name, shown), found).text
     if reader.peek() == "(":

@@ -28,6 +28,7 @@ from minimtl.equations.piece import (
     multiplied,
     names_of,
     power,
+    raised,
     symbol_text,
 )  # fmt: skip
 from minimtl.equations.tokens import ACCENTS, PRIME, Token, UnreadableError, letter, plain
@@ -210,13 +211,11 @@ class Reader:
             return Piece(f"exp({exponent.python})", power(Piece("e", "e"), exponent).text, names=exponent.names)
         if name == "π" and name not in self.names:
             return self.powers(Piece("pi", "π"))
-        labels = [self.labelled(name)]
-        while labels[-1]:
-            name = labels[-1]
-            labels.append(self.labelled(name))
+        shown = symbol_text(name)
+        while longer := self.labelled(name, shown):
+            name, shown = longer
         if not self.anything and name not in (*self.names, *self.defined, *self.bound):
             raise UnreadableError(f"the symbol {symbol_text(name)} is not declared")
-        shown = self.defined[name][1] if name in self.defined else symbol_text(name)
         return self.indices(Piece(name, shown, names=frozenset([name] if name not in self.bound else [])))
 
     def name(self) -> str:
@@ -233,17 +232,17 @@ class Reader:
             found += PRIME
         return normalize("NFKC", found)
 
-    def labelled(self, name: str) -> str:
-        """The name with the label that follows, β1 for \\beta_1, if it is declared; "" where an index or a power follows."""
-        if self.peek() not in ("_", "^"):
-            return ""
-        start = self.at
-        self.take()
-        label = normalize("NFKC", name + plain(self.group()))
-        if label != name and label in (*self.names, *self.defined):
-            return label
+    def labelled(self, name: str, shown: str = "") -> tuple[str, str] | None:
+        """The name with the label that follows, β1 for \\beta_1, if that is declared; None where an index or a power follows."""
+        start, sign = self.at, self.peek()
+        if not self.accept("_", "^"):
+            return None
+        label = plain(self.group())
+        longer = normalize("NFKC", name + label)
+        if label and longer in (*self.names, *self.defined):
+            return longer, shown + raised(label) if sign == "^" else symbol_text(longer)
         self.at = start
-        return ""
+        return None
 
     def indices(self, base: Piece) -> Piece:
         """Indices after a symbol, then what it is applied to, then powers."""
@@ -344,7 +343,7 @@ class Reader:
             part.take(r"\partial")
             name = part.name()
             while longer := part.labelled(name):
-                name = longer
+                name, _ = longer
             found = part.subscript(part.group()) if part.accept("_") else []
             part.end()
             ends.append((name, found))

@@ -18,12 +18,31 @@ import math
 import numpy as np
 
 from minimtl.backend import Array
+from minimtl.equation import equation
 from minimtl.kernels.shared import Result
 from minimtl.kernels.window import Pair, crop, output_size, pad, places, transposed_size
 
+GEOMETRY = {"SH": "stride", "SW": "stride", "PH": "padding", "PW": "padding", "DH": "dilation", "DW": "dilation", "G": "groups"}
 
+
+@equation(
+    "nn.conv2d",
+    r"y_{n,f,p,q} = b_f + \sum_{c=0}^{C/G-1} \sum_{i=0}^{K_H-1} \sum_{j=0}^{K_W-1} w_{f,c,i,j}"
+    r" x_{n, \lfloor f G / F \rfloor C/G + c, p S_H + i D_H - P_H, q S_W + j D_W - P_W}",
+    shapes="x (N, C, H, W), w (F, C/G, KH, KW), b (F) → y (N, F, OH, OW)",
+    source="D1 §4.2",
+    conventions="cross-correlation: the filters are not flipped; G groups, 1 where none are named; outside the image x is 0",
+    symbols=GEOMETRY,
+    base=0,
+    outside={"x": 0},
+)
+@equation(
+    "nn.conv2d.vjp.b", r"\frac{\partial L}{\partial b_f} = \sum_{n=0}^{N-1} \sum_{p=0}^{O_H-1} \sum_{q=0}^{O_W-1} g_{n,f,p,q}"
+)
 def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Result:
-    """y[n,f,p,q] = b[f] + Σ_{c,i,j} w[f,c,i,j] · x[n, c, p·SH + i·DH − PH, q·SW + j·DW − PW]
+    """y[n,f,p,q] = b[f] + Σ_c Σᵢ Σⱼ w[f,c,i,j] x[n, ⌊f G/F⌋ C/G + c, p SH + i DH − PH, q SW + j DW − PW]
+
+    ∂L/∂b[f] = Σₙ Σₚ Σ_q g[n,f,p,q], and by x and w: see `spread` and `weigh`
 
     x (N, C, H, W), w (F, C/G, KH, KW), b (F) or None → y (N, F, OH, OW)
 
@@ -37,10 +56,29 @@ def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair, dil
     return y, lambda g: spread(g, w, x_size, *how), lambda g: weigh(x, g, kernel, *how), lambda g: g.sum((0, 2, 3))
 
 
+@equation(
+    "nn.conv_transpose2d",
+    r"y_{n,f,r,s} = b_f + \sum_{c=0}^{C-1} \sum_{p=0}^{H-1} \sum_{q=0}^{W-1} \sum_{i=0}^{K_H-1} \sum_{j=0}^{K_W-1}"
+    r" w_{c, f \bmod (F/G), i, j} x_{n,c,p,q}"
+    r" [r = p S_H + i D_H - P_H \land s = q S_W + j D_W - P_W \land \lfloor c G / C \rfloor = \lfloor f G / F \rfloor]",
+    shapes="x (N, C, H, W), w (C, F/G, KH, KW), b (F) → y (N, F, OH, OW)",
+    source="Zeiler et al. 2010",
+    conventions="the derivative of a convolution by its input",
+    symbols=GEOMETRY,
+    base=0,
+    unseen=("output_padding",),
+)
+@equation(
+    "nn.conv_transpose2d.vjp.b",
+    r"\frac{\partial L}{\partial b_f} = \sum_{n=0}^{N-1} \sum_{r=0}^{O_H-1} \sum_{s=0}^{O_W-1} g_{n,f,r,s}",
+)
 def conv_transpose2d(
     x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair, output_padding: Pair, groups: int, dilation: Pair
 ) -> Result:
-    """y[n,f,r,s] = b[f] + Σ w[c,f,i,j] · x[n,c,p,q]  over c, i, j, p, q with r = p·SH + i·DH − PH, s = q·SW + j·DW − PW
+    """y[n,f,r,s] = b[f] + Σ_c Σₚ Σ_q Σᵢ Σⱼ w[c, f mod (F/G), i, j] x[n,c,p,q]
+                    [r = p SH + i DH − PH and s = q SW + j DW − PW and ⌊c G/C⌋ = ⌊f G/F⌋]
+
+    ∂L/∂b[f] = Σₙ Σᵣ Σₛ g[n,f,r,s], and by x and w: see `correlate` and `weigh`
 
     x (N, C, H, W), w (C, F/G, KH, KW), b (F) or None → y (N, F, OH, OW)
 
@@ -54,16 +92,39 @@ def conv_transpose2d(
     return y, lambda g: correlate(g, w, x_size, *how), lambda g: weigh(g, x, kernel, *how), lambda g: g.sum((0, 2, 3))
 
 
+@equation(
+    "nn.conv_transpose2d.vjp.x",
+    r"\frac{\partial L}{\partial x_{n,c,p,q}} = \sum_{f=0}^{F/G-1} \sum_{i=0}^{K_H-1} \sum_{j=0}^{K_W-1} w_{c,f,i,j}"
+    r" g_{n, \lfloor c G / C \rfloor F/G + f, p S_H + i D_H - P_H, q S_W + j D_W - P_W}",
+    symbols={"g": "x"},
+    outside={"g": 0},
+    conventions="outside the result g is 0",
+    unseen=("size",),
+)
 def correlate(x: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
-    """∂T/∂y: x (N, C, H, W), w (F, C/G, KH, KW), y's size (OH, OW) → (N, F, OH, OW)"""
+    """∂T/∂y: x (N, C, H, W), w (F, C/G, KH, KW), y's size (OH, OW) → (N, F, OH, OW)
+
+    Of a transposed convolution ∂L/∂x[n,c,p,q] = Σ_f Σᵢ Σⱼ w[c,f,i,j] g[n, ⌊c G/C⌋ F/G + f, p SH + i DH − PH, q SW + j DW − PW]
+    """
     N, (F, _, *kernel), (OH, OW) = len(x), w.shape, size
     cols = columns(x, kernel, size, stride, padding, dilation, groups)
     y = rows(w, groups) @ cols  # (G, F/G, C/G·KH·KW) @ (G, C/G·KH·KW, OH·OW·N) → (G, F/G, OH·OW·N)
     return y.reshape(F, OH, OW, N).transpose(3, 0, 1, 2)  # (G, F/G, OH·OW·N) → (F, OH, OW, N) → (N, F, OH, OW)
 
 
+@equation(
+    "nn.conv2d.vjp.x",
+    r"\frac{\partial L}{\partial x_{n,c,h,v}} = \sum_{f=0}^{F-1} \sum_{p=0}^{O_H-1} \sum_{q=0}^{O_W-1}"
+    r" \sum_{i=0}^{K_H-1} \sum_{j=0}^{K_W-1} g_{n,f,p,q} w_{f, c \bmod (C/G), i, j}"
+    r" [h = p S_H + i D_H - P_H \land v = q S_W + j D_W - P_W \land \lfloor f G / F \rfloor = \lfloor c G / C \rfloor]",
+    symbols={"g": "y"},
+    unseen=("size",),
+)
 def spread(y: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
     """∂T/∂x: y (N, F, OH, OW), w (F, C/G, KH, KW), x's size (H, W) → (N, C, H, W)
+
+    Of a convolution ∂L/∂x[n,c,h,v] = Σ_f Σₚ Σ_q Σᵢ Σⱼ g[n,f,p,q] w[f, c mod (C/G), i, j]
+                    [h = p SH + i DH − PH and v = q SW + j DW − PW and ⌊f G/F⌋ = ⌊c G/C⌋]
 
     The product is columns again; each of their numbers is added to the pixel that `columns` would copy there.
     """
@@ -77,8 +138,27 @@ def spread(y: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilation
     return crop(xp, padding)
 
 
+@equation(
+    "nn.conv2d.vjp.w",
+    r"\frac{\partial L}{\partial w_{f,c,i,j}} = \sum_{n=0}^{N-1} \sum_{p=0}^{O_H-1} \sum_{q=0}^{O_W-1} g_{n,f,p,q}"
+    r" x_{n, \lfloor f G / F \rfloor C/G + c, p S_H + i D_H - P_H, q S_W + j D_W - P_W}",
+    symbols={"g": "y"},
+    unseen=("kernel",),
+)
+@equation(
+    "nn.conv_transpose2d.vjp.w",
+    r"\frac{\partial L}{\partial w_{c,f,i,j}} = \sum_{n=0}^{N-1} \sum_{p=0}^{H-1} \sum_{q=0}^{W-1} x_{n,c,p,q}"
+    r" g_{n, \lfloor c G / C \rfloor F/G + f, p S_H + i D_H - P_H, q S_W + j D_W - P_W}",
+    symbols={"g": "x"},
+    outside={"g": 0},
+    conventions="outside the result g is 0",
+)
 def weigh(x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
-    """∂T/∂w: x (N, C, H, W), y (N, F, OH, OW) → (F, C/G, KH, KW)"""
+    """∂T/∂w: x (N, C, H, W), y (N, F, OH, OW) → (F, C/G, KH, KW)
+
+    Of a convolution ∂L/∂w[f,c,i,j] = Σₙ Σₚ Σ_q g[n,f,p,q] x[n, ⌊f G/F⌋ C/G + c, p SH + i DH − PH, q SW + j DW − PW]
+    Of a transposed one ∂L/∂w[c,f,i,j] = Σₙ Σₚ Σ_q x[n,c,p,q] g[n, ⌊c G/C⌋ F/G + f, p SH + i DH − PH, q SW + j DW − PW]
+    """
     y2d = rows(y.transpose(1, 2, 3, 0), groups)
     cols = columns(x, kernel, y.shape[2:], stride, padding, dilation, groups)
     w = y2d @ cols.swapaxes(1, 2)  # (G, F/G, OH·OW·N) @ (G, OH·OW·N, C/G·KH·KW) → (G, F/G, C/G·KH·KW)

@@ -5,11 +5,24 @@ import math
 import numpy as np
 
 from minimtl.backend import Array
+from minimtl.equation import equation
 from minimtl.kernels.shared import Result
 
 
+@equation(
+    "nn.linear",
+    r"y_{n,o} = \sum_{i=1}^{I} x_{n,i} w_{o,i} + b_o",
+    shapes="x (N, I), w (O, I), b (O) → y (N, O)",
+    source="D0 §4.1, D1 §4.2",
+)
+@equation("nn.linear.vjp.x", r"\frac{\partial L}{\partial x_{n,i}} = \sum_{o=1}^{O} g_{n,o} w_{o,i}", part="gx")
+@equation("nn.linear.vjp.w", r"\frac{\partial L}{\partial w_{o,i}} = \sum_{n=1}^{N} g_{n,o} x_{n,i}", part="gw")
+@equation("nn.linear.vjp.b", r"\frac{\partial L}{\partial b_o} = \sum_{n=1}^{N} g_{n,o}", part="gb")
 def linear(x: Array, w: Array, b: Array | None) -> Result:
-    """y = x wᵀ + b      (…, I), (O, I), (O) → (…, O)      gx = g w      gw = gᵀ x      gb = 1ᵀ g, summed over M = all of …"""
+    """yₙₒ = Σᵢ xₙᵢ wₒᵢ + bₒ, as matrices y = x wᵀ + b      (…, I), (O, I), (O) → (…, O), n all of … as one axis of M
+
+    ∂L/∂xₙᵢ = Σₒ gₙₒ wₒᵢ      ∂L/∂wₒᵢ = Σₙ gₙₒ xₙᵢ      ∂L/∂bₒ = Σₙ gₙₒ
+    """
     (O, I), M = w.shape, math.prod(x.shape[:-1])
     y = np.matmul(x, w.T)  # (…, I) @ (I, O) → (…, O)
     if b is not None:

@@ -13,11 +13,52 @@ import math
 import numpy as np
 
 from minimtl.backend import Array
+from minimtl.equation import equation
 from minimtl.kernels.shared import Map, Result
 
+# what the letters in the equations below mean
+OVER_THE_BATCH = (
+    r" \quad \mu_c = \frac{1}{N S} \sum_{m=1}^{N} \sum_{r=1}^{S} x_{m,c,r},"
+    r" \quad \sigma^2_c = \frac{1}{N S} \sum_{m=1}^{N} \sum_{r=1}^{S} (x_{m,c,r} - \mu_c)^2"
+)
+OVER_THE_FEATURES = (
+    r" \quad \hat{x}_{n,d} = \frac{x_{n,d} - \mu_n}{\sqrt{\sigma^2_n + \epsilon}},"
+    r" \quad \mu_n = \frac{1}{D} \sum_{k=1}^{D} x_{n,k}, \quad \sigma^2_n = \frac{1}{D} \sum_{k=1}^{D} (x_{n,k} - \mu_n)^2"
+)
+OVER_THE_GROUP = (
+    r" \quad \hat{x}_{n,c,s} = \frac{x_{n,c,s} - \mu_{n, \lceil c G / C \rceil}}"
+    r"{\sqrt{\sigma^2_{n, \lceil c G / C \rceil} + \epsilon}},"
+    r" \quad \mu_{n,k} = \frac{G}{C S} \sum_{c=1}^{C} \sum_{s=1}^{S} x_{n,c,s} [\lceil c G / C \rceil = k],"
+    r" \quad \sigma^2_{n,k} = \frac{G}{C S} \sum_{c=1}^{C} \sum_{s=1}^{S} (x_{n,c,s} - \mu_{n,k})^2 [\lceil c G / C \rceil = k]"
+)
 
+
+@equation(
+    "nn.batch_norm",
+    r"y_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \epsilon}} w_c + b_c," + OVER_THE_BATCH,
+    shapes="x (N, C, S), w (C), b (C) → y (N, C, S)",
+    source="Ioffe & Szegedy 2015, Alg. 1",
+    conventions="S stands for all axes behind the channels; σ² divides by the count, not by one less",
+    symbols={"ε": "eps"},
+)
+@equation(
+    "nn.batch_norm.vjp.x",
+    r"\frac{\partial L}{\partial x_{n,c,s}} = \frac{w_c}{\sqrt{\sigma^2_c + \epsilon}} \, (g_{n,c,s}"
+    r" - \frac{1}{N S} \sum_{m=1}^{N} \sum_{r=1}^{S} g_{m,c,r}"
+    r" - \frac{\hat{x}_{n,c,s}}{N S} \sum_{m=1}^{N} \sum_{r=1}^{S} g_{m,c,r} \hat{x}_{m,c,r}), \quad"
+    r" \hat{x}_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \epsilon}}," + OVER_THE_BATCH,
+)
+@equation(
+    "nn.batch_norm.vjp.w",
+    r"\frac{\partial L}{\partial w_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s} \hat{x}_{n,c,s}, \quad"
+    r" \hat{x}_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \epsilon}}," + OVER_THE_BATCH,
+)
+@equation("nn.batch_norm.vjp.b", r"\frac{\partial L}{\partial b_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s}")
 def batch_norm(x: Array, w: Array | None, b: Array | None, eps: float) -> Result:
-    """y = w x̂ + b, normalised over all axes but the channels        (N, C, …), (C), (C) → (N, C, …)
+    """y[n,c,s] = (x[n,c,s] − μ[c]) / √(σ²[c] + ε) · w[c] + b[c], over all axes but the channels      (N, C, …), (C), (C) → (N, C, …)
+
+    ∂L/∂x[n,c,s] = w[c] / √(σ²[c] + ε) · (g[n,c,s] − 1 / (N S) · Σₘ Σᵣ g[m,c,r] − x̂[n,c,s] / (N S) · Σₘ Σᵣ g[m,c,r] x̂[m,c,r])
+    ∂L/∂w[c] = Σₙ Σₛ g[n,c,s] x̂[n,c,s]      ∂L/∂b[c] = Σₙ Σₛ g[n,c,s]
 
     The value is (y, μ, σ²), μ and σ² (C) constants for the caller's running statistics; σ² divides by the count n, not
     by n − 1.
@@ -28,8 +69,28 @@ def batch_norm(x: Array, w: Array | None, b: Array | None, eps: float) -> Result
     return (y, mean.ravel(), var.ravel()), *maps
 
 
+@equation(
+    "nn.batch_norm_eval",
+    r"y_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \epsilon}} w_c + b_c",
+    shapes="x (N, C, S), μ (C), σ2 (C), w (C), b (C) → y (N, C, S)",
+    source="Ioffe & Szegedy 2015, Alg. 2",
+    conventions="μ and σ² are given: running statistics of the past, constants here",
+    symbols={"μ": "mean", "σ2": "var", "ε": "eps"},
+)
+@equation(
+    "nn.batch_norm_eval.vjp.x", r"\frac{\partial L}{\partial x_{n,c,s}} = \frac{w_c}{\sqrt{\sigma^2_c + \epsilon}} g_{n,c,s}"
+)
+@equation(
+    "nn.batch_norm_eval.vjp.w",
+    r"\frac{\partial L}{\partial w_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s} \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \epsilon}}",
+    part="gw",
+)
+@equation("nn.batch_norm_eval.vjp.b", r"\frac{\partial L}{\partial b_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s}")
 def batch_norm_eval(x: Array, mean: Array, var: Array, w: Array | None, b: Array | None, eps: float) -> Result:
-    """y = w (x − μ) / √(σ² + ε) + b with μ and σ² given        (N, C, …), (C), (C), (C), (C) → (N, C, …)
+    """y[n,c,s] = (x[n,c,s] − μ[c]) / √(σ²[c] + ε) · w[c] + b[c], μ and σ² given      (N, C, …), (C), (C), (C), (C) → (N, C, …)
+
+    ∂L/∂x[n,c,s] = w[c] / √(σ²[c] + ε) · g[n,c,s]      ∂L/∂w[c] = Σₙ Σₛ g[n,c,s] (x[n,c,s] − μ[c]) / √(σ²[c] + ε)
+    ∂L/∂b[c] = Σₙ Σₛ g[n,c,s]
 
     μ and σ² are statistics of the past and have no derivative. What multiplies x is joined first, and what is added:
     two passes over x.
@@ -48,16 +109,63 @@ def batch_norm_eval(x: Array, mean: Array, var: Array, w: Array | None, b: Array
     return y, lambda g: g * slope, None, None, gw, lambda g: g.sum(axes)
 
 
+@equation(
+    "nn.layer_norm",
+    r"y_{n,d} = \hat{x}_{n,d} w_d + b_d," + OVER_THE_FEATURES,
+    shapes="x (N, D), w (D), b (D) → y (N, D)",
+    source="Ba, Kiros & Hinton 2016",
+    conventions="D stands for the last axes, those of w and b",
+    symbols={"ε": "eps"},
+    unseen=("dims",),
+)
+@equation(
+    "nn.layer_norm.vjp.x",
+    r"\frac{\partial L}{\partial x_{n,d}} = \frac{1}{\sqrt{\sigma^2_n + \epsilon}} \, (w_d g_{n,d}"
+    r" - \frac{1}{D} \sum_{k=1}^{D} w_k g_{n,k}"
+    r" - \frac{\hat{x}_{n,d}}{D} \sum_{k=1}^{D} w_k g_{n,k} \hat{x}_{n,k})," + OVER_THE_FEATURES,
+)
+@equation("nn.layer_norm.vjp.w", r"\frac{\partial L}{\partial w_d} = \sum_{n=1}^{N} g_{n,d} \hat{x}_{n,d}," + OVER_THE_FEATURES)
+@equation("nn.layer_norm.vjp.b", r"\frac{\partial L}{\partial b_d} = \sum_{n=1}^{N} g_{n,d}")
 def layer_norm(x: Array, dims: int, w: Array | None, b: Array | None, eps: float) -> Result:
-    """y = w x̂ + b, normalised over the last `dims` axes, which are those of w and b        (…, D), (D), (D) → (…, D)"""
+    """y[n,d] = x̂[n,d] w[d] + b[d], normalised over the last `dims` axes, which are those of w and b      (…, D), (D), (D) → (…, D)
+
+    ∂L/∂x[n,d] = 1 / √(σ²ₙ + ε) · (w[d] g[n,d] − 1/D Σₖ wₖ gₙₖ − x̂[n,d] / D · Σₖ wₖ gₙₖ x̂ₙₖ)
+    ∂L/∂w[d] = Σₙ g[n,d] x̂[n,d]      ∂L/∂b[d] = Σₙ g[n,d]
+    """
     axes = tuple(range(x.ndim))
     x_hat, _, _, gx_hat = normalise(x, axes[x.ndim - dims :], eps)
     y, gx, gw, gb = affine(x_hat, gx_hat, w, b, axes[: x.ndim - dims])
     return y, gx, None, gw, gb
 
 
+@equation(
+    "nn.group_norm",
+    r"y_{n,c,s} = \hat{x}_{n,c,s} w_c + b_c," + OVER_THE_GROUP,
+    shapes="x (N, C, S), w (C), b (C) → y (N, C, S)",
+    source="Wu & He 2018",
+    conventions="channel c is in group ⌈c G / C⌉; S stands for all axes behind the channels",
+    symbols={"ε": "eps", "G": "groups"},
+)
+@equation(
+    "nn.group_norm.vjp.x",
+    r"\frac{\partial L}{\partial x_{n,c,s}} = \frac{1}{\sqrt{\sigma^2_{n, \lceil c G / C \rceil} + \epsilon}} \, (w_c g_{n,c,s}"
+    r" - \frac{G}{C S} \sum_{d=1}^{C} \sum_{r=1}^{S} w_d g_{n,d,r} [\lceil d G / C \rceil = \lceil c G / C \rceil]"
+    r" - \frac{G}{C S} \hat{x}_{n,c,s} \sum_{d=1}^{C} \sum_{r=1}^{S} w_d g_{n,d,r} \hat{x}_{n,d,r}"
+    r" [\lceil d G / C \rceil = \lceil c G / C \rceil])," + OVER_THE_GROUP,
+)
+@equation(
+    "nn.group_norm.vjp.w",
+    r"\frac{\partial L}{\partial w_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s} \hat{x}_{n,c,s}," + OVER_THE_GROUP,
+)
+@equation("nn.group_norm.vjp.b", r"\frac{\partial L}{\partial b_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s}")
 def group_norm(x: Array, groups: int, w: Array | None, b: Array | None, eps: float) -> Result:
-    """y = w x̂ + b, normalised over a group's C/G channels and all axes after        (N, C, …), (C), (C) → (N, C, …)"""
+    """y[n,c,s] = x̂[n,c,s] w[c] + b[c], normalised over a group's C/G channels and all axes after      (N, C, …), (C), (C) → (N, C, …)
+
+    ∂L/∂x[n,c,s] = 1 / √(σ²[n, ⌈c G/C⌉] + ε) · (w[c] g[n,c,s]
+        − G / (C S) · Σ_d Σᵣ w[d] g[n,d,r] [⌈d G/C⌉ = ⌈c G/C⌉]
+        − G / (C S) · x̂[n,c,s] Σ_d Σᵣ w[d] g[n,d,r] x̂[n,d,r] [⌈d G/C⌉ = ⌈c G/C⌉])
+    ∂L/∂w[c] = Σₙ Σₛ g[n,c,s] x̂[n,c,s]      ∂L/∂b[c] = Σₙ Σₛ g[n,c,s]
+    """
     (N, C, *rest), axes = x.shape, tuple(range(x.ndim + 1))
     x_hat, _, _, gx_hat = normalise(x.reshape(N, groups, C // groups, *rest), axes[2:], eps)
     x_hat = x_hat.reshape(N, C, *rest)  # (N, G, C/G, …) → (N, C, …)

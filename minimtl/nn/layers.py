@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import minimtl.nn.functional as F
 from minimtl.autograd import Tensor
+from minimtl.equation import equation
 from minimtl.nn import init
 from minimtl.nn.module import Module, Parameter
 from minimtl.ops import check, flatten, ones, zeros
@@ -22,7 +23,10 @@ def positive(layer: Module, **sizes: int) -> None:
 class Identity(Module):
     """y = x"""
 
+    @equation("nn.identity", r"y_i = x_i", shapes="x (n) → y (n)")
+    @equation("nn.identity.vjp", r"\frac{\partial L}{\partial x_i} = g_i")
     def forward(self, x: Tensor) -> Tensor:
+        """yᵢ = xᵢ      ∂L/∂xᵢ = gᵢ"""
         return x
 
 

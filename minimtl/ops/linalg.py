@@ -7,10 +7,14 @@ import numpy as np
 from minimtl import kernels
 from minimtl.autograd import Tensor, differentiable
 from minimtl.backend import Array
+from minimtl.equation import equation
 from minimtl.kernels.shared import Map, Result, unbroadcast
 from minimtl.ops import check
 
 
+@equation("ops.matmul", r"Y = A B", shapes="A (n, m), B (m, p) → Y (n, p)")
+@equation("ops.matmul.vjp.A", r"\frac{\partial L}{\partial A} = G B^\top", part="gA")
+@equation("ops.matmul.vjp.B", r"\frac{\partial L}{\partial B} = A^\top G", part="gB")
 @differentiable
 def matmul(A: Array, B: Array) -> Result:
     """Y = A B      ∂L/∂A = G Bᵀ      ∂L/∂B = Aᵀ G      (…, n, m) @ (…, m, p) → (…, n, p)

@@ -7,6 +7,7 @@ import numpy as np
 from minimtl import kernels
 from minimtl.autograd import Tensor, differentiable
 from minimtl.backend import Array, device_of, to_device
+from minimtl.equation import equation
 from minimtl.grad_mode import no_grad
 from minimtl.kernels.shared import Result
 from minimtl.ops import check
@@ -34,6 +35,14 @@ def batch_norm_eval(x: Array, mean: Array, var: Array, weight: Array | None, bia
     return kernels.batch_norm_eval(x, mean, var, weight, bias, eps)
 
 
+@equation(
+    "nn.running_statistics",
+    r"r \leftarrow (1 - m) \, r + m \mu, \quad v \leftarrow (1 - m) \, v + m \frac{n}{n - 1} \sigma^2",
+    source="Ioffe & Szegedy 2015",
+    conventions="μ, σ²: mean and variance of the n numbers of a channel; v is the unbiased estimate, as PyTorch's",
+    symbols={"r": "running_mean", "v": "running_var", "m": "momentum", "μ": "input", "σ2": "input", "n": "input"},
+    unseen=("weight", "bias", "training", "eps"),
+)
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -46,7 +55,8 @@ def batch_norm(
 ) -> Tensor:
     """y = (x − μ) / √(σ² + ε) · w + b per channel      (N, C, …) → (N, C, …)
 
-    In training μ, σ² are those of the batch, and the running ones move: r ← (1 − m) r + m μ, the variance's as n/(n−1) σ².
+    In training μ, σ² are those of the batch, and the running ones move, m the momentum and n the numbers in a channel:
+    r ← (1 − m) r + m μ;  v ← (1 − m) v + m n / (n − 1) · σ²
     Otherwise they are the running ones.
     """
     check.tensor("batch_norm", "input", input)
@@ -101,14 +111,32 @@ def group_norm(
     return kernels.group_norm(input, num_groups, weight, bias, eps)
 
 
+@equation(
+    "nn.dropout.vjp",
+    r"\frac{\partial L}{\partial x_i} = \frac{G_i [u_i \ge p]}{1 - p}",
+    symbols={"u": "mask", "p": "scale"},
+    unseen=("x",),
+)
 @differentiable
 def masked(x: Array, mask: Array, scale: float) -> Result:
-    """y = x ∘ m · s      ∂L/∂x = G ∘ m · s      m: a mask drawn by the caller"""
+    """yᵢ = xᵢ mᵢ s      ∂L/∂xᵢ = Gᵢ mᵢ s      m: a mask, and s: a scale, of the caller
+
+    Of dropout, with m = [u ≥ p] and s = 1/(1 − p): ∂L/∂xᵢ = Gᵢ [uᵢ ≥ p] / (1 − p)
+    """
     return x * mask * scale, lambda G: G * mask * scale
 
 
+@equation(
+    "nn.dropout",
+    r"y_i = \frac{x_i [u_i \ge p]}{1 - p}, \quad u_i \sim U(0, 1)",
+    shapes="x (n) → y (n)",
+    source="Srivastava et al. 2014",
+    conventions="scaled in training, so that evaluation is y = x",
+    symbols={"x": "input", "u": "generator"},
+    unseen=("training",),
+)
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, generator: Generator | None = None) -> Tensor:
-    """y = x ∘ m / (1 − p), where each entry of m is 0 with probability p, else 1; x itself in evaluation."""
+    """yᵢ = xᵢ [uᵢ ≥ p] / (1 − p), uᵢ from U(0, 1): each entry is 0 with probability p; x itself in evaluation."""
     check.tensor("dropout", "input", input)
     check.floating("dropout", input.array)
     check.number("dropout", "p", p)

@@ -9,6 +9,7 @@ import numpy as np
 from minimtl import dtypes, kernels
 from minimtl.autograd import Tensor, differentiable
 from minimtl.backend import Array, device_of, is_array, to_device
+from minimtl.equation import equation
 from minimtl.kernels.shared import Map, Result
 from minimtl.ops import check
 
@@ -30,9 +31,21 @@ def reshape(x: Array, shape: Sequence[int]) -> Result:
     return x.reshape(sizes), back_to(x.shape)
 
 
+@equation(
+    "nn.flatten",
+    r"x_{n,c,h,w} = y_{n, (c H + h) \, W + w}",
+    shapes="x (N, C, H, W) → y (N, CHW)",
+    conventions="here of axes 1 … 3, as before a linear layer",
+    base=0,
+    unseen=("start_dim", "end_dim"),
+)
+@equation("nn.flatten.vjp", r"\frac{\partial L}{\partial x_{n,c,h,w}} = G_{n, (c H + h) \, W + w}")
 @differentiable
 def flatten(x: Array, start_dim: int = 0, end_dim: int = -1) -> Result:
-    """The axes start_dim … end_dim as one.      ∂L/∂x = G in the shape of x"""
+    """The axes start_dim … end_dim as one.      ∂L/∂x = G in the shape of x
+
+    Of axes 1 … 3: x[n,c,h,w] = y[n, (c H + h) W + w],  ∂L/∂x[n,c,h,w] = G[n, (c H + h) W + w]
+    """
     first, last = check.axis("flatten", x, start_dim), check.axis("flatten", x, end_dim)
     if first > last:
         raise ValueError(f"flatten: start_dim {start_dim} lies behind end_dim {end_dim} in a tensor of {x.ndim} axes")
@@ -161,9 +174,20 @@ def index_select(x: Array, dim: int, index: Array) -> Result:
     return kernels.take(x, (slice(None),) * axis + (index,))
 
 
+@equation(
+    "nn.embedding",
+    r"y_{n,d} = w_{x_n, d}",
+    shapes="x (N), w (V, D) → y (N, D)",
+    symbols={"x": "input", "w": "weight"},
+    base=0,
+)
+@equation("nn.embedding.vjp", r"\frac{\partial L}{\partial w_{v,d}} = \sum_{n=0}^{N-1} [x_n = v] g_{n,d}")
 @differentiable
 def embedding(input: Array, weight: Array) -> Result:
-    """y = weight[input]      (…), (V, D) → (…, D): row i is the vector of item i; see `kernels.take`."""
+    """y[n,d] = w[xₙ,d]      (…), (V, D) → (…, D): row i of w is the vector of item i; see `kernels.take`.
+
+    ∂L/∂w[v,d] = Σₙ [xₙ = v] g[n,d]
+    """
     if weight.ndim != 2:
         raise ValueError(f"embedding: weight must be a matrix (items, features), got {weight.shape}")
     check.integers("embedding", "input", input, 0, weight.shape[0])

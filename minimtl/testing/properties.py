@@ -12,6 +12,7 @@ import numpy as np
 
 from minimtl.autograd import Tensor, grad
 from minimtl.backend import Array
+from minimtl.equation import equation
 from minimtl.mtl import weighted_loss
 from minimtl.nn import Module, Parameter
 from minimtl.testing.differences import signed
@@ -21,6 +22,13 @@ from minimtl.testing.subject import random_numbers_repeated, replaced
 Losses = Callable[[], Mapping[str, Tensor]]
 
 
+@equation(
+    "mtl.own_gradient",
+    r"\frac{\partial L_j}{\partial \theta_k} = 0 \quad \text{for } j \ne k",
+    source="D0 §3.1",
+    conventions="Lⱼ(θⱼ, φ) does not contain θₖ",
+    unseen=("losses", "θ"),
+)
 def check_own_parameters(losses: Losses, θ: Mapping[str, Iterable[Tensor]]) -> None:
     """∂Lⱼ/∂θₖ = 0 for j ≠ k, exactly, and ∂Lₖ/∂θₖ is not all 0: a task's own parameters follow its own loss alone.      D0 §3.1"""
     own = {k: list(parameters) for k, parameters in θ.items()}
@@ -34,6 +42,13 @@ def check_own_parameters(losses: Losses, θ: Mapping[str, Iterable[Tensor]]) -> 
                 fail(f"∂L_{k}/∂θ_{k} is 0: no gradient of task {k!r} arrives at its own parameters")
 
 
+@equation(
+    "mtl.shared_gradient",
+    r"\frac{\partial L}{\partial \phi_i} = \sum_{k=1}^{K} \alpha_k \frac{\partial L_k}{\partial \phi_i}",
+    symbols={"dLk_dφ": "losses", "K": "losses"},
+    source="D1 §3.1",
+    unseen=("φ", "total", "rtol"),
+)
 def check_shared_parameters(
     losses: Losses,
     φ: Iterable[Tensor],
@@ -41,7 +56,7 @@ def check_shared_parameters(
     total: Callable[[Mapping[str, Tensor], Mapping[str, float]], Tensor] = weighted_loss,
     rtol: float = 1e-5,
 ) -> None:
-    """∂L/∂φ = Σₖ αₖ ∂Lₖ/∂φ, where L = total(losses, α) is what is trained on.      D1 §3.1
+    """∂L/∂φᵢ = Σₖ αₖ ∂Lₖ/∂φᵢ, where L = total(losses, α) is what is trained on.      D1 §3.1
 
     `rtol` is relative to the largest entry of all these gradients, and suits float32.
     """
@@ -54,8 +69,16 @@ def check_shared_parameters(
     equal("∂L/∂φ is not Σₖ αₖ ∂Lₖ/∂φ at shared parameter", range(len(shared)), whole, wanted, rtol)
 
 
+@equation(
+    "tl.delta_gradient",
+    r"\frac{\partial L}{\partial \theta'_i} = \frac{\partial L}{\partial \theta_i}",
+    symbols={"dL_dθ": "loss"},
+    source="D3 §3.2",
+    conventions="both at θ + θ′",
+    unseen=("model", "seed", "rtol"),
+)
 def check_delta(model: Module, loss: Callable[[Module], Tensor], seed: int = 0, rtol: float = 1e-5) -> None:
-    """∂L/∂θ′ = ∂L/∂θ, at θ + θ′: learning an update beside the fixed θ walks the path of fine-tuning.      D3 §3.2
+    """∂L/∂θ′ᵢ = ∂L/∂θᵢ, at θ + θ′: learning an update beside the fixed θ walks the path of fine-tuning.      D3 §3.2
 
     loss(model) is a scalar. θ are the parameters of the model, θ′ random numbers of their shapes, a tenth of their size.
     """

@@ -1,0 +1,200 @@
+"""Layers that mix entries: linear, convolution, pooling, resizing; and those that move, drop or look up."""
+
+import minimtl as mm
+import minimtl.nn.functional as F
+from minimtl import nn
+from minimtl.autograd import Tensor
+from minimtl.equations.check import Drawn, Values, backward, check, operation
+from minimtl.equations.draw import Draw
+from minimtl.kernels.window import transposed_size
+from minimtl.ops.image import upsample_nearest2d
+from minimtl.random import Generator
+
+# Linear layers and products of matrices
+
+
+def affine(d: Draw) -> Values:
+    """Samples, a weight and a bias."""
+    N, I, O = d.size(), d.size(), d.size()
+    return {"x": d.array(N, I), "w": d.array(O, I), "b": d.array(O)}
+
+
+def matrices(d: Draw) -> Values:
+    """Two matrices that multiply."""
+    n, m, p = d.size(2), d.size(2), d.size(2)
+    return {"A": d.array(n, m), "B": d.array(m, p)}
+
+
+operation(
+    "nn.linear",
+    affine,
+    lambda v: F.linear(v.x, v.w, v.b),
+    {
+        "": [(" + b_o", ""), ("x_{n,i} w_{o,i}", "x_{n,i} w_{i,o}")],
+        ".vjp.x": [(r"\sum_{o=1}^{O}", r"\frac{1}{O} \sum_{o=1}^{O}"), ("w_{o,i}", "w_{i,o}")],
+        ".vjp.w": [(r"\sum_{n=1}^{N}", r"\frac{1}{N} \sum_{n=1}^{N}")],
+        ".vjp.b": [(r"\sum_{n=1}^{N}", r"\frac{1}{N} \sum_{n=1}^{N}")],
+    },
+)
+operation(
+    "ops.matmul",
+    matrices,
+    lambda v: mm.matmul(v.A, v.B),
+    {"": [("A B", "B A")], ".vjp.A": [(r"B^\top", "B"), (r"G B^\top", r"B^\top G")], ".vjp.B": [(r"A^\top", "A")]},
+)
+
+# Convolution
+
+
+def geometry(d: Draw) -> Values:
+    """Strides, paddings, dilations and groups, all different in the two directions now and then."""
+    pairs = {"S": (1, 2), "P": (0, 1), "D": (1, 2)}
+    return {f"{letter}{side}": d.integer(*bounds) for letter, bounds in pairs.items() for side in "HW"} | {"G": d.integer(1, 2)}
+
+
+def convolved(d: Draw) -> Values:
+    """An image on which a window fits, and filters."""
+    v = geometry(d)
+    G, KH, KW = v["G"], d.size(1, 2), d.size(1, 2)
+    C, F = G * d.size(1, 2), G * d.size(1, 2)
+    H, W = (v[f"D{s}"] * (k - 1) + 1 + d.integer(0, 2) for s, k in zip("HW", (KH, KW), strict=True))
+    return {**v, "x": d.array(d.size(1, 2), C, H, W), "w": d.array(F, C // G, KH, KW), "b": d.array(F), "F": F, "C": C}
+
+
+def spread(d: Draw) -> Values:
+    """An image and the filters that spread it, so that something is left inside the padding."""
+    v = geometry(d)
+    G, KH, KW = v["G"], d.size(1, 2), d.size(1, 2)
+    C, F, H, W = G * d.size(1, 2), G * d.size(1, 2), d.size(2, 3), d.size(2, 3)
+    v |= {s: 0 for s in ("PH", "PW") if min(transposed_size((H, W), (KH, KW), *steps(v), (0, 0))) < 1}
+    return {**v, "x": d.array(d.size(1, 2), C, H, W), "w": d.array(C, F // G, KH, KW), "b": d.array(F), "F": F, "C": C}
+
+
+def steps(v: Values) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """Stride, padding and dilation."""
+    return (v["SH"], v["SW"]), (v["PH"], v["PW"]), (v["DH"], v["DW"])
+
+
+MEAN = r"\frac{1}{N} \sum_{n=0}^{N-1}"
+operation(
+    "nn.conv2d",
+    convolved,
+    lambda v: F.conv2d(v.x, v.w, v.b, (v.SH, v.SW), (v.PH, v.PW), (v.DH, v.DW), v.G),
+    {
+        "": [("w_{f,c,i,j}", "w_{f,c,K_H-1-i,K_W-1-j}"), ("p S_H", "p"), ("i D_H", "i"), ("b_f + ", "")],
+        ".vjp.x": [(r" \land \lfloor f G / F \rfloor = \lfloor c G / C \rfloor", ""), ("g_{n,f,p,q} w", "w")],
+        ".vjp.w": [(r"\sum_{n=0}^{N-1}", MEAN), ("q S_W + j D_W", "q + j")],
+        ".vjp.b": [(r"\sum_{n=0}^{N-1}", MEAN)],
+    },
+)
+operation(
+    "nn.conv_transpose2d",
+    spread,
+    lambda v: F.conv_transpose2d(v.x, v.w, v.b, (v.SH, v.SW), (v.PH, v.PW), 0, v.G, (v.DH, v.DW)),
+    {
+        "": [(r" \land \lfloor c G / C \rfloor = \lfloor f G / F \rfloor", ""), ("b_f + ", "")],
+        ".vjp.x": [("w_{c,f,i,j}", "w_{c,f,K_H-1-i,K_W-1-j}")],
+        ".vjp.w": [(r"\sum_{n=0}^{N-1}", MEAN)],
+        ".vjp.b": [(r"\sum_{n=0}^{N-1}", MEAN)],
+    },
+)
+
+# Pooling and resizing
+
+
+def windows(d: Draw) -> Values:
+    """An image of different numbers, and windows that fit on it."""
+    v = {f"{letter}{side}": d.integer(1, 3) for letter in "KS" for side in "HW"}
+    v |= {f"P{side}": d.integer(0, v[f"K{side}"] // 2) for side in "HW"}
+    H, W = v["KH"] + d.integer(0, 2), v["KW"] + d.integer(0, 2)
+    return {**v, "x": d.distinct(d.size(1, 2), d.size(1, 2), H, W), "u": d.integer(0, 1)}
+
+
+def resized(d: Draw) -> Values:
+    """An image and another size."""
+    return {"x": d.array(d.size(1, 2), d.size(1, 2), d.size(1, 5), d.size(1, 5)), "OH": d.size(1, 5), "OW": d.size(1, 5)}
+
+
+operation(
+    "nn.max_pool2d",
+    windows,
+    lambda v: F.max_pool2d(v.x, (v.KH, v.KW), (v.SH, v.SW), (v.PH, v.PW)),
+    {
+        "": [(r"\max_{0 \le i < K_H}", r"\min_{0 \le i < K_H}"), ("p S_H", "p")],
+        ".vjp": [(r"x_{n,c,h,v} = y_{n,c,p,q} \land ", "")],
+    },
+)
+operation(
+    "nn.avg_pool2d",
+    windows,
+    lambda v: F.avg_pool2d(v.x, (v.KH, v.KW), (v.SH, v.SW), (v.PH, v.PW), bool(v.u)),
+    {"": [(r"\frac{1}{k_{p,q}} ", ""), (r"\max(u,", r"\max(0,")], ".vjp": [(r"\frac{g_{n,c,p,q}}{k_{p,q}}", "g_{n,c,p,q}")]},
+)
+operation(
+    "nn.adaptive_avg_pool2d",
+    resized,
+    lambda v: F.adaptive_avg_pool2d(v.x, (v.OH, v.OW)),
+    {
+        "": [(r"\lceil (p+1) \, H / O_H \rceil", r"\lfloor (p+1) \, H / O_H \rfloor")],
+        ".vjp": [(r"\lceil (p+1) \, H / O_H \rceil", r"\lfloor (p+1) \, H / O_H \rfloor")],
+    },
+)
+operation(
+    "nn.upsample_nearest2d",
+    resized,
+    lambda v: upsample_nearest2d(v.x, (v.OH, v.OW)),
+    {
+        "": [(r"\lfloor p H / O_H \rfloor", r"\lfloor (p H + H - 1) / O_H \rfloor")],
+        ".vjp": [(r" \land \lfloor q W / O_W \rfloor = w", "")],
+    },
+)
+
+# Moving, dropping, looking up
+
+
+def images(d: Draw) -> Values:
+    """A batch of images."""
+    return {"x": d.array(d.size(), d.size(), d.size(), d.size())}
+
+
+@check("nn.flatten", wrong=[("(c H + h)", "(h C + c)")])
+def flatten(d: Draw) -> Drawn:
+    """The formula says where each entry of x is found, so x is what it gives."""
+    x = images(d)["x"]
+    return {"x": x, "y": mm.flatten(Tensor(x), 1).array}, x
+
+
+check("nn.flatten.vjp", wrong=[("(c H + h)", "(h C + c)")])(backward("nn.flatten.vjp", images, lambda v: mm.flatten(v.x, 1)))
+
+
+def dropped(d: Draw) -> Values:
+    """A vector, a probability, and the numbers that decide what is dropped: those of a generator of the same seed."""
+    n, seed = d.size(2, 5), d.integer(0, 99)
+    u = Generator(seed).rng.random(n, dtype="float32").astype(float)
+    return {"x": d.array(n), "p": d.number(0.2, 0.8), "u": u, "seed": seed}
+
+
+def looked_up(d: Draw) -> Values:
+    """Items, and a vector for each there is."""
+    V = d.size(2, 4)
+    return {"x": d.indices(V, d.size(1, 4)), "w": d.array(V, d.size())}
+
+
+operation(
+    "nn.dropout",
+    dropped,
+    lambda v: F.dropout(v.x, v.p, generator=Generator(v.seed)),
+    {"": [(r"\frac{x_i [u_i \ge p]}{1 - p}", r"x_i [u_i \ge p]"), (r"\ge p]", "< p]")], ".vjp": [(r"\ge p]", "< p]")]},
+)
+operation(
+    "nn.embedding",
+    looked_up,
+    lambda v: F.embedding(v.x, v.w),
+    {"": [("w_{x_n, d}", "w_{n, d}")], ".vjp": [("[x_n = v] ", "")]},
+)
+operation(
+    "nn.identity",
+    lambda d: {"x": d.array(d.size(1, 4))},
+    lambda v: nn.Identity()(v.x),
+    {"": [("= x_i", "= x_i^2")], ".vjp": [("= g_i", "= 2 g_i")]},
+)
