@@ -58,11 +58,9 @@ def test_symbols_are_parameters_and_the_other_way_round(check):
     e, used = check.equation, check.formula().used | {s.name for s in check.formula().statements}
     unused = {normalize("NFKC", s) for s in e.own_symbols} - used
     assert not unused, f"{e.id}: {unused} are declared and do not occur"
-    known = {*e.parameters, *vars(sys.modules[e.function.__module__])}
+    known = {"self", *e.parameters, *vars(sys.modules[e.function.__module__])}
     for symbol, target in e.own_symbols.items():
-        assert target in known or target == "result", (
-            f"{e.id}: {symbol} stands for {target}, no parameter and no function there"
-        )
+        assert target in known, f"{e.id}: {symbol} stands for {target}, no parameter and no function there"
 
 
 def test_every_parameter_is_a_symbol():
@@ -71,7 +69,8 @@ def test_every_parameter_is_a_symbol():
         shown = set()
         for e in own:
             if isinstance(check := checks[e.id], Evaluated):
-                shown |= {e.symbols.get(name, name) for name in check.formula().used}
+                letters = {s.name for s in check.formula().statements}
+                shown |= {e.symbols.get(name, name) for name in check.formula().used | letters}
         unseen = {name for e in own for name in e.unseen}
         assert not unseen & shown, f"{own[0].id}: {unseen & shown} are said not to be shown, and are"
         missing = set(own[0].parameters) - shown - unseen

@@ -9,9 +9,12 @@
 property (`holds`). Every check has controls: variants of the formula, or of the function, that it must reject.
 """
 
+import inspect
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,6 +49,7 @@ class Check:
         if not wrong:
             raise ValueError(f"check: {id} has no control")
         self.id, self.written, self.tolerance = id, written, tolerance
+        self.origin: Any = inspect.unwrap(written)  # what is written in a file of checks
         self.wrong: list[Any] = list(wrong)
         checks[id] = self
         statuses[id] = self.status
@@ -56,6 +60,21 @@ class Check:
         if self.id not in registry:
             raise KeyError(f"there is no equation {self.id!r}")
         return registry[self.id]
+
+    @property
+    def section(self) -> str:
+        """The first sentence of the file where the check is written."""
+        return (sys.modules[self.origin.__module__].__doc__ or "").partition(".")[0]
+
+    @property
+    def file(self) -> str:
+        """The file where it is written, from the folder that holds the package."""
+        return f"{self.origin.__module__.replace('.', '/')}.py"
+
+    @property
+    def line(self) -> int:
+        """The line where what it draws is written."""
+        return int(self.origin.__code__.co_firstlineno)
 
     def controls(self) -> dict[str, Any]:
         """What each control is called, and what it puts in the place of the formula or of the function."""
@@ -80,7 +99,12 @@ class Evaluated(Check):
     status = "evaluated"
 
     def __init__(
-        self, id: str, written: Callable[[Draw], Drawn], wrong: Sequence[Replacement], same: Sequence[str], tolerance: float
+        self,
+        id: str,
+        written: Callable[[Draw], Drawn],
+        wrong: Sequence[Replacement],
+        same: Sequence[str],
+        tolerance: float,
     ) -> None:
         super().__init__(id, written, wrong, tolerance)
         self.same, self.formulas = set(same), dict[str, Formula]()
@@ -182,16 +206,18 @@ def operation(
     end of the id → as in `check`.
     """
 
+    @wraps(draw)
     def forward(d: Draw) -> Drawn:
         values = draw(d)
         return values, f(SimpleNamespace(**leaves(values, constants))).array
 
-    ids = [id, *(e for e in registry if e.startswith(f"{id}.vjp"))]
-    if set(wrong) != {e[len(id) :] for e in ids}:
-        raise ValueError(f"operation: {id} has the equations {ids}, the controls are for {sorted(wrong)}")
-    for e in ids:
-        rest = e[len(id) :]
-        Evaluated(e, backward(e, draw, f, constants) if rest else forward, wrong[rest], (same or {}).get(rest, ()), tolerance)
+    ids = {e[len(id) :] for e in registry if e == id or e.startswith(f"{id}.vjp")}
+    if set(wrong) != ids:
+        raise ValueError(f"operation: {id} has the equations {sorted(ids)}, the controls are for {sorted(wrong)}")
+    for rest in wrong:
+        e = f"{id}{rest}"
+        drawn = backward(e, draw, f, constants) if rest else forward
+        Evaluated(e, drawn, wrong[rest], (same or {}).get(rest, ()), tolerance)
 
 
 def backward(
@@ -203,6 +229,7 @@ def backward(
         raise ValueError(f"operation: {id} must begin with ∂L/∂x, got {registry[id].latex}")
     x = Formula(f"{found[1]} = 0", set()).statements[0].name
 
+    @wraps(draw)
     def drawn(d: Draw) -> Drawn:
         values = draw(d)
         tensors = leaves(values, constants)

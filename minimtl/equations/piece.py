@@ -28,6 +28,15 @@ class Piece:
         return self.text if self.text_level >= level else f"({self.text})"
 
 
+@dataclass(frozen=True)
+class Loop(Piece):
+    """A sum, product, maximum or minimum: its function, what it is of, and over what."""
+
+    function: str = ""
+    core: str = ""
+    over: str = ""
+
+
 def names_of(*pieces: Piece) -> frozenset[str]:
     """The symbols of all of them."""
     return frozenset().union(*(p.names for p in pieces))

@@ -18,6 +18,7 @@ from minimtl.equations.piece import (
     CONDITION,
     PRODUCT,
     SUM,
+    Loop,
     Piece,
     added,
     bare,
@@ -392,9 +393,11 @@ class Reader:
             return self.powers(called(function, sign, *self.arguments()))
         index, where, shown, names = self.bounds()
         body = self.scoped(index, self.product)
-        space = "" if shown[0] != "_" and function in ("sum", "prod") else " "
-        text = f"{sign}{shown}{space or ' '}{body.shown(PRODUCT)}"
-        return Piece(f"{function}({body.python} for {index} in {where})", text, ATOM, PRODUCT, (body.names | names) - {index})
+        text, found = f"{sign}{shown} {body.shown(PRODUCT)}", (body.names | names) - {index}
+        same = isinstance(body, Loop) and body.function == function  # Σᵢ Σⱼ is one sum over i and j
+        core, over = (body.core, body.over) if isinstance(body, Loop) and same else (body.python, "")
+        over = f"for {index} in {where} {over}".strip()
+        return Loop(f"{function}({core} {over})", text, ATOM, PRODUCT, found, function, core, over)
 
     def scoped(self, index: str, read: Callable[[], Piece]) -> Piece:
         """What is read while the index is bound."""

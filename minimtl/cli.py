@@ -1,0 +1,71 @@
+"""The command line: `minimtl equations` lists the map from formulas to code, `minimtl equations ID` shows one and checks it."""
+
+import argparse
+import secrets
+from collections.abc import Sequence
+from difflib import get_close_matches
+from shutil import get_terminal_size
+from unicodedata import combining
+
+from minimtl.training import say
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 where all is well, 1 where a check fails, 2 where the arguments make no sense."""
+    parser = argparse.ArgumentParser(prog="minimtl", description="Multi-task and transfer learning from scratch.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    map_of = commands.add_parser("equations", help="list the equations; with an ID show one, its code, and check it now")
+    map_of.add_argument("id", nargs="?", metavar="ID", help="an id, or how several of them begin")
+    map_of.add_argument("--draws", type=int, default=20, help="how many random draws to check on (20)")
+    map_of.add_argument("--seed", type=int, help="the seed of the draws; another one each time unless given")
+    given = parser.parse_args(arguments)
+    if given.draws < 1 or (given.seed is not None and given.seed < 0):
+        parser.error("--draws must be at least 1, and --seed not negative")
+    seed = secrets.randbelow(10**6) if given.seed is None else given.seed
+    return equations(given.id or "", given.draws, seed)
+
+
+def equations(id: str, draws: int, seed: int) -> int:
+    """Show one equation, or list those whose ids begin so."""
+    from minimtl import equations  # loads everything, which no other command should wait for
+    from minimtl.equations import listing
+
+    known = {e.id: e for e in equations.all()}
+    ids = list(known)
+    if id in known:
+        text, holds = listing.full(known[id], draws, seed)
+        say(text)
+        return 0 if holds else 1
+    found = [e for e in ids if e.startswith(id)] or [e for e in ids if id in e]
+    if not found:
+        near = get_close_matches(id, ids, 5, 0.4)
+        say(f"minimtl equations: there is no {id!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
+        return 2
+    say(table(found))
+    return 0
+
+
+def table(ids: Sequence[str]) -> str:
+    """The equations by section, a line each: id, formula, how it is checked."""
+    from minimtl.equations import listing
+
+    lines, wanted = [], set(ids)
+    left = max(map(len, ids)) + 2
+    room = max(get_terminal_size((120, 24)).columns, 80) - left - 12
+    for heading, members in listing.sections():
+        rows = [e for e in members if e.id in wanted]
+        lines += [f"\n{heading}"] * bool(rows)
+        for e in rows:
+            lines.append(f"  {e.id:{left}}{cut(listing.shown(e)[0], room)} {e.status}")
+    evaluated = sum(e.status == "evaluated" for _, members in listing.sections() for e in members if e.id in wanted)
+    lines.append(
+        f"\n{len(ids)} equations: {evaluated} evaluated from their LaTeX, {len(ids) - evaluated} checked by a property."
+    )
+    lines.append("minimtl equations ID shows one with its code and checks it on fresh random numbers.")
+    return "\n".join(lines).lstrip("\n")
+
+
+def cut(text: str, room: int) -> str:
+    """The text, filled up or cut to so many places; a hat takes none."""
+    hats = sum(map(bool, map(combining, text)))
+    return text.ljust(room + hats) if len(text) - hats <= room else text[: room + hats - 1] + "…"

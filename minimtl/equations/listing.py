@@ -1,0 +1,87 @@
+"""Equations as text: one in full, with its code and its check, for a terminal; what terminal and page have in common."""
+
+import ast
+import textwrap
+from collections.abc import Iterator
+
+from minimtl.equation import Equation
+from minimtl.equations.check import Check, Evaluated, checks
+
+HEADINGS = {"evaluated": "the formula, read literally", "property": "what must hold, since the formula is not evaluated"}
+
+
+def shown(e: Equation) -> list[str]:
+    """The formula for a terminal, a line for each statement; of one that is not read, the first line of the docstring."""
+    check = checks[e.id]
+    if isinstance(check, Evaluated):
+        return [s.text for s in check.formula().statements]
+    return [(e.function.__doc__ or "").split("      ")[0].strip()]
+
+
+def sections() -> Iterator[tuple[str, list[Equation]]]:
+    """The equations by the file of their checks, in reading order: a heading, and what stands below it."""
+    found: dict[str, list[Equation]] = {}
+    for check in checks.values():
+        found.setdefault(check.section, []).append(check.equation)
+    return iter(found.items())
+
+
+def code(e: Equation) -> str:
+    """The lines of the function, or of its part, without decorators and docstring."""
+    lines, _ = e.source_lines
+    source = textwrap.dedent("".join(lines))
+    body = ast.parse(source).body[0]
+    assert isinstance(body, (ast.FunctionDef, ast.ClassDef))
+    kept = source.splitlines()
+    if ast.get_docstring(body):
+        said = body.body[0]
+        del kept[said.lineno - 1 : said.end_lineno]
+    return "\n".join(kept).strip("\n")
+
+
+def literal(check: Check) -> str:
+    """The program that the formula is read as, long loops on lines of their own; of a property, what must hold."""
+    if not isinstance(check, Evaluated):
+        return check.written.__doc__ or ""
+    lines = check.formula().program.splitlines()
+    return "\n".join(line if len(line) < 100 else line.replace(" for ", "\n        for ") for line in lines)
+
+
+def letters(e: Equation) -> list[str]:
+    """What the symbols are: those that stand for a parameter of another name."""
+    said: dict[str, list[str]] = {}
+    check = checks[e.id]
+    used = check.formula().used if isinstance(check, Evaluated) else frozenset[str]()
+    for symbol, target in e.symbols.items():
+        if symbol in used and symbol != target:
+            said.setdefault(target, []).append(symbol)
+    return [f"{', '.join(names)}: {target}" for target, names in said.items()]
+
+
+def full(e: Equation, trials: int, seed: int) -> tuple[str, bool]:
+    """All about an equation, checked now; and whether it holds and every control is noticed."""
+    check = checks[e.id]
+    facts = {
+        "formula": "\n".join(shown(e)),
+        "LaTeX": e.latex,
+        "shapes": e.shapes,
+        "letters": "; ".join(letters(e)),
+        "note": e.conventions,
+        "source": e.source,
+    }
+    width = max(map(len, facts)) + 2
+    head = [
+        textwrap.indent(text, " " * width).replace(" " * width, f"{name:{width}}", 1) for name, text in facts.items() if text
+    ]
+    worst = check.worst(trials, seed)
+    noticed = [check.rejects(control) for control in check.controls().values()]
+    holds = worst <= check.tolerance and all(noticed)
+    verdict = f"{'agree' if worst <= check.tolerance else 'DISAGREE'}: the largest relative difference is {worst:.1e}"
+    parts = [
+        f"{e.id}\n\n" + "\n".join(head),
+        f"code, {e.file}:{e.line}\n\n" + textwrap.indent(code(e), "    "),
+        f"{HEADINGS[check.status]}\n\n" + textwrap.indent(literal(check), "    "),
+        f"checked now, on {trials} draws of random numbers (seed {seed}): formula and code {verdict}\n"
+        f"wrong formulas noticed: {sum(noticed)} of {len(noticed)}",
+    ]
+    return "\n\n".join(parts), holds
