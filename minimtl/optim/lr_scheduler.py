@@ -221,7 +221,8 @@ class ReduceLROnPlateau(Schedule):
         r"c \leftarrow \begin{cases} C & n > P \\ \max(c - 1, 0) & \text{otherwise} \end{cases}, \quad "
         r"n \leftarrow [n \le P] n",
         symbols={"B": "metrics", "η": "Group"} | dict.fromkeys(("n", "c", "f", "ηmin", "P", "C"), "ReduceLROnPlateau"),
-        conventions="B = 1 where the metric is better; P is patience, C cooldown; a change by at most eps is not made",
+        conventions="B = 1 where the metric is better, n counts bad steps, P is patience; f is factor; c is what is left of the "
+        "cooldown C; a change by at most eps is not made",
     )
     def step(self, metrics: float) -> None:
         """One more step is over, with this value of the metric.

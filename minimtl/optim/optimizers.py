@@ -49,7 +49,7 @@ class SGD(Optimizer):
         r"\theta \leftarrow \theta - \eta b",
         symbols={"θ": "p", "b": "state", "t": "state", "η": "group", "λ": "group", "μ": "group", "d": "group"},
         source="Polyak 1964",
-        conventions="η multiplies b, not what goes into it; the first step is not dampened",
+        conventions="d is the dampening, which the first step is without; η multiplies b, not what goes into it",
     )
     @equation(
         "optim.sgd_maximize",
@@ -91,7 +91,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Each entry moves by its mean gradient over its mean size, both over the last steps.      Kingma & Ba 2015"""
+    """Each entry moves by the mean of its last gradients over the root of their mean square.      Kingma & Ba 2015"""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ def adam_step(p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
 
 
 class RMSprop(Optimizer):
-    """Each entry's gradient over its mean size, over its deviation if `centered`.      Hinton's lecture 6e; Graves 2013"""
+    """Each entry's gradient over its root mean square, or its deviation if `centered`.      Hinton's lecture 6e; Graves 2013"""
 
     def __init__(
         self,

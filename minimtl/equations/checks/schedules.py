@@ -38,7 +38,7 @@ def lambda_lr(d: Draw) -> Drawn:
 )
 def step_lr(d: Draw) -> Drawn:
     """Some steps, with some falls on the way."""
-    s, γ = d.integer(1, 5), float(d.shares())
+    s, γ = d.integer(1, 3), float(d.shares())
     return after(d, lambda o: lrs.StepLR(o, s, γ), {"s": s, "γ": γ})
 
 
