@@ -12,6 +12,7 @@ import numpy as np
 from minimtl.autograd import Tensor
 from minimtl.backend import Array
 from minimtl.data.loader import default_collate, length, sample
+from minimtl.equation import equation
 
 Transform = Callable[[Any], Any]
 
@@ -66,12 +67,20 @@ class Lambda:
 
 
 class ToTensor:
-    """y = x / 255      (…, H, W) or (…, H, W, 3) uint8 → (…, 1, H, W) or (…, 3, H, W) float32 in [0, 1]
+    """Bytes as numbers from 0 to 1.      (…, H, W) or (…, H, W, 3) uint8 → (…, 1, H, W) or (…, 3, H, W) float32 in [0, 1]
 
     A last axis of 3 is colour. One image or a batch of them, a Tensor or an array.
     """
 
+    @equation(
+        "data.to_tensor",
+        r"y_{nchw} = \frac{x_{nhwc}}{255}",
+        symbols={"x": "images"},
+        shapes="x (N, H, W, C) → y (N, C, H, W)",
+        conventions="images without a last axis of 3 are grey, C = 1; one image comes without n",
+    )
     def __call__(self, images: Tensor | Array) -> Tensor:
+        """y[n,c,h,w] = x[n,h,w,c] / 255"""
         x = images.array if isinstance(images, Tensor) else np.asarray(images)
         colour = x.shape[-1:] == (3,)
         if x.dtype != np.uint8 or x.ndim - colour not in (2, 3):
@@ -86,7 +95,7 @@ class ToTensor:
 
 
 class Normalize:
-    """y = (x − mean) / std, channel by channel      (…, C, H, W); mean and std: one number, or one for each channel."""
+    """Channel by channel around 0.      (…, C, H, W); mean and std: one number, or one for each channel."""
 
     def __init__(self, mean: float | Sequence[float] | Array, std: float | Sequence[float] | Array) -> None:
         self.mean, self.std = np.atleast_1d(np.asarray(mean, float)), np.atleast_1d(np.asarray(std, float))
@@ -95,7 +104,15 @@ class Normalize:
         if not (np.isfinite(self.std) & (self.std > 0)).all():
             raise ValueError(f"Normalize: std must be greater than 0, got {std}")
 
+    @equation(
+        "data.normalize",
+        r"y_{nchw} = \frac{x_{nchw} - \mu_c}{\sigma_c}",
+        symbols={"x": "images", "μ": "Normalize", "σ": "Normalize"},
+        shapes="x (N, C, H, W), μ (C), σ (C) → y (N, C, H, W)",
+        conventions="μ is mean and σ std; one number stands for every channel",
+    )
     def __call__(self, images: Tensor) -> Tensor:
+        """y[n,c,h,w] = (x[n,c,h,w] − μ[c]) / σ[c]"""
         x = images.array
         if x.dtype.kind != "f" or x.ndim < 3:
             raise ValueError(f"Normalize: needs floating-point images (…, C, H, W), got {x.dtype} {x.shape}")

@@ -48,8 +48,15 @@ class Weighted(Module):
     weight: Parameter
     bias: Parameter | None
 
+    @equation(
+        "init.default",
+        r"w_i = -a + 2 a u_i, \quad a = \frac{1}{\sqrt{\mathrm{fan}_{\mathrm{in}}}}, \quad u_i \sim U(0, 1)",
+        symbols={"u": "init", "fanin": "shape"},
+        conventions="i runs over the weights and then the biases, which are drawn alike",
+        unseen=("outputs", "bias"),
+    )
     def draw(self, shape: tuple[int, ...], outputs: int, bias: bool) -> None:
-        """Make weight and bias: w ~ U(−1/√fan_in, 1/√fan_in), which is kaiming_uniform_ with a = √5, and b likewise."""
+        """Make weight and bias, wᵢ = −a + 2 a uᵢ ~ U(−a, a), a = 1/√fan_in, which is kaiming_uniform_ with a slope of √5."""
         self.weight = Parameter(zeros(shape))
         self.bias = Parameter(zeros(outputs)) if bias else None
         bound = 1 / math.sqrt(init.fans(self.weight)[0])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from minimtl.autograd import Tensor
+from minimtl.equation import equation
 
 
 def with_grad(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -13,8 +14,25 @@ def with_grad(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [p for p in ([parameters] if isinstance(parameters, Tensor) else parameters) if p.grad is not None]
 
 
+@equation(
+    "nn.clip_grad_norm",
+    r"g'_i = g_i \min(1, \frac{c}{N + 10^{-6}}), \quad N = \lVert g \rVert_p",
+    symbols={"g": "parameters", "c": "max_norm", "p": "norm_type"},
+    source="Pascanu et al. 2013",
+    conventions="g are all gradients as one vector; of p = ∞ the norm is the largest |gᵢ|; where N is NaN, so is g′",
+)
+@equation(
+    "nn.clip_grad_norm.total",
+    r"N = \left( \sum_{i=1}^{n} |g_i|^p \right)^{1/p}",
+    symbols={"g": "parameters", "p": "norm_type"},
+    shapes="g (n)",
+    conventions="what is returned: the norm before",
+)
 def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm_type: float = 2.0) -> Tensor:
-    """g ← g · min(1, max_norm / ‖g‖), g all gradients as one vector; returns ‖g‖ before. Where that is NaN, so is g after."""
+    """g′ᵢ = gᵢ min(1, c / (N + 10⁻⁶)), g all gradients as one vector; returns N = (Σᵢ |gᵢ|ᵖ)^{1/p}
+
+    c: max_norm, p: norm_type. Where N is NaN, so is g′.
+    """
     if max_norm < 0:
         raise ValueError(f"clip_grad_norm_: max_norm must not be negative, got {max_norm}")
     found = with_grad(parameters)
@@ -27,8 +45,13 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
     return Tensor(np.asarray(total, dtype=found[0].dtype if found else np.float32))
 
 
+@equation(
+    "nn.clip_grad_value",
+    r"g'_i = \min(\max(g_i, -c), c)",
+    symbols={"g": "parameters", "c": "clip_value"},
+)
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
-    """g ← min(max(g, −clip_value), clip_value), entry by entry."""
+    """g′ᵢ = min(max(gᵢ, −c), c)      c: clip_value"""
     if clip_value < 0:
         raise ValueError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
     for p in with_grad(parameters):

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from minimtl.equation import equation
 from minimtl.optim.optimizer import Group, Optimizer
 
 
@@ -68,18 +69,20 @@ class LRScheduler(Schedule):
 
 
 class LambdaLR(LRScheduler):
-    """η = η₀ f(t)"""
+    """A rate by a function of your own, f."""
 
     def __init__(self, optimizer: Optimizer, lr_lambda: Callable[[int], float]) -> None:
         self.lr_lambda = lr_lambda
         super().__init__(optimizer)
 
+    @equation("optim.lambda_lr", r"\eta(t) = \eta_0 \, f(t)", symbols={"η0": "base", "f": "LambdaLR"})
     def rate(self, base: float, t: int) -> float:
+        """η(t) = η₀ f(t)"""
         return base * self.lr_lambda(t)
 
 
 class StepLR(LRScheduler):
-    """η = η₀ γ^⌊t / step_size⌋"""
+    """The rate falls by γ after every step_size steps."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         if step_size < 1:
@@ -87,23 +90,37 @@ class StepLR(LRScheduler):
         self.step_size, self.gamma = step_size, gamma
         super().__init__(optimizer)
 
+    @equation(
+        "optim.step_lr",
+        r"\eta(t) = \eta_0 \gamma^{\lfloor t / s \rfloor}",
+        symbols={"η0": "base", "γ": "StepLR", "s": "StepLR"},
+        conventions="s is step_size",
+    )
     def rate(self, base: float, t: int) -> float:
+        """η(t) = η₀ γ^{⌊t/s⌋}"""
         return float(base * self.gamma ** (t // self.step_size))
 
 
 class MultiStepLR(LRScheduler):
-    """η = η₀ γ^m,  m the number of milestones ≤ t"""
+    """The rate falls by γ at every milestone."""
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
         self.milestones, self.gamma = sorted(milestones), gamma
         super().__init__(optimizer)
 
+    @equation(
+        "optim.multi_step_lr",
+        r"\eta(t) = \eta_0 \gamma^k, \quad k = \sum_{m \in M} [m \le t]",
+        symbols={"η0": "base", "γ": "MultiStepLR", "M": "MultiStepLR"},
+        conventions="M are the milestones; one that stands there twice counts twice",
+    )
     def rate(self, base: float, t: int) -> float:
+        """η(t) = η₀ γᵏ,  k = Σ_{m ∈ M} [m ≤ t]"""
         return float(base * self.gamma ** sum(m <= t for m in self.milestones))
 
 
 class CosineAnnealingLR(LRScheduler):
-    """η = η_min + ½ (η₀ − η_min) (1 + cos(π t / T_max))      Loshchilov & Hutter 2017"""
+    """The rate falls along half a wave, to eta_min after T_max steps.      Loshchilov & Hutter 2017"""
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0) -> None:
         if T_max < 1:
@@ -111,12 +128,20 @@ class CosineAnnealingLR(LRScheduler):
         self.T_max, self.eta_min = T_max, eta_min
         super().__init__(optimizer)
 
+    @equation(
+        "optim.cosine_annealing_lr",
+        r"\eta(t) = \eta_{\mathrm{min}} + \frac{1}{2} (\eta_0 - \eta_{\mathrm{min}}) (1 + \cos(\pi t / T))",
+        symbols={"η0": "base", "ηmin": "CosineAnnealingLR", "T": "CosineAnnealingLR"},
+        source="Loshchilov & Hutter 2017",
+        conventions="T is T_max, after which the rate rises again",
+    )
     def rate(self, base: float, t: int) -> float:
+        """η(t) = ηmin + 1/2 (η₀ − ηmin) (1 + cos(π t/T))"""
         return self.eta_min + (base - self.eta_min) * (1 + math.cos(math.pi * t / self.T_max)) / 2
 
 
 class LinearLR(LRScheduler):
-    """η = η₀ (s + (e − s) min(t / total_iters, 1)): a linear warm-up from s = start_factor to e = end_factor"""
+    """A linear warm-up from s = start_factor to e = end_factor in T = total_iters steps."""
 
     def __init__(
         self, optimizer: Optimizer, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5
@@ -129,16 +154,22 @@ class LinearLR(LRScheduler):
         self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
         super().__init__(optimizer)
 
+    @equation(
+        "optim.linear_lr",
+        r"\eta(t) = \eta_0 \, (s + (e - s) \min(t / T, 1))",
+        symbols={"η0": "base", "s": "LinearLR", "e": "LinearLR", "T": "LinearLR"},
+        conventions="s is start_factor, e end_factor, T total_iters",
+    )
     def rate(self, base: float, t: int) -> float:
+        """η(t) = η₀ (s + (e − s) min(t/T, 1))"""
         return base * (self.start_factor + (self.end_factor - self.start_factor) * min(t / self.total_iters, 1))
 
 
 class ReduceLROnPlateau(Schedule):
-    """η ← max(η · factor, min_lr) when the metric has not improved for more than `patience` steps in a row.
+    """The rate falls when the metric has not improved for more than `patience` steps in a row.
 
-    Better means below best · (1 − threshold) in mode "min", above best · (1 + threshold) in mode "max"; with
-    threshold_mode "abs" below best − threshold, above best + threshold. After a reduction `cooldown` steps are not
-    counted. min_lr is one number, or one per group; a change of at most `eps` is not made.
+    Better means smaller in mode "min", larger in mode "max", by more than the threshold: see `is_better`. After a reduction
+    `cooldown` steps are not counted. min_lr is one number, or one per group; a change of at most `eps` is not made.
     """
 
     def __init__(
@@ -168,15 +199,39 @@ class ReduceLROnPlateau(Schedule):
         self.best = math.inf if mode == "min" else -math.inf
         self.num_bad_epochs = self.cooldown_counter = 0
 
+    @equation(
+        "optim.reduce_lr_on_plateau.is_better",
+        r"y = [s v > s m], \quad m = \begin{cases} b \, (1 + s \tau) & r = 1 \\ b + s \tau & \text{otherwise} \end{cases}",
+        symbols={"v": "value", "b": "ReduceLROnPlateau", "s": "ReduceLROnPlateau", "τ": "ReduceLROnPlateau"}
+        | {"r": "ReduceLROnPlateau"},
+        conventions='s = 1 in mode "max", −1 in mode "min"; r = 1 in threshold_mode "rel"; b is the best so far, τ the threshold',
+    )
     def is_better(self, value: float) -> bool:
-        """Whether the value is better than the best, by more than the threshold."""
+        """y = [s v > s m]: whether the value v is better than the best by more than the threshold."""
         sign = 1 if self.mode == "max" else -1
         relative = self.threshold_mode == "rel"
         mark = self.best * (1 + sign * self.threshold) if relative else self.best + sign * self.threshold
         return sign * value > sign * mark
 
+    @equation(
+        "optim.reduce_lr_on_plateau",
+        r"n \leftarrow \begin{cases} 0 & B = 1 \lor c > 0 \\ n + 1 & \text{otherwise} \end{cases}, \quad "
+        r"\eta \leftarrow "
+        r"\begin{cases} \min(\eta, \max(f \eta, \eta_{\mathrm{min}})) & n > P \\ \eta & \text{otherwise} \end{cases}, \quad "
+        r"c \leftarrow \begin{cases} C & n > P \\ \max(c - 1, 0) & \text{otherwise} \end{cases}, \quad "
+        r"n \leftarrow [n \le P] n",
+        symbols={"B": "metrics", "η": "Group"} | dict.fromkeys(("n", "c", "f", "ηmin", "P", "C"), "ReduceLROnPlateau"),
+        conventions="B = 1 where the metric is better, n counts bad steps, P is patience; f is factor; c is what is left of the "
+        "cooldown C; a change by at most eps is not made",
+    )
     def step(self, metrics: float) -> None:
-        """One more step is over, with this value of the metric."""
+        """One more step is over, with this value of the metric.
+
+        n counts bad steps:  n ← 0 where B = 1 or c > 0, else n + 1
+        the rate falls:      η ← min(η, max(f η, ηmin)) where n > P, else η
+        steps to pass over:  c ← C where n > P, else max(c − 1, 0)
+        counting anew:       n ← [n ≤ P] n
+        """
         value = float(metrics)
         if self.is_better(value):
             self.best, self.num_bad_epochs = value, 0

@@ -1,3 +1,6 @@
-"""The checks of all equations, a file for each part of the house."""
+"""The checks of all equations, a file for each part of the house, in reading order."""
 
-from minimtl.equations.checks import documents, activations, layers, normalisation
+# isort: off
+from minimtl.equations.checks import documents
+from minimtl.equations.checks import layers, activations, normalisation
+from minimtl.equations.checks import optimisers, schedules, initialisers, data
