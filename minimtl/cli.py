@@ -56,7 +56,7 @@ def table(ids: Sequence[str]) -> str:
         rows = [e for e in members if e.id in wanted]
         lines += [f"\n{heading}"] * bool(rows)
         for e in rows:
-            lines.append(f"  {e.id:{left}}{cut(listing.shown(e)[0], room)} {e.status}")
+            lines.append(f"  {e.id:{left}}{cut(';  '.join(listing.shown(e)), room)} {e.status}")
     evaluated = sum(e.status == "evaluated" for _, members in listing.sections() for e in members if e.id in wanted)
     lines.append(
         f"\n{len(ids)} equations: {evaluated} evaluated from their LaTeX, {len(ids) - evaluated} checked by a property."

@@ -63,8 +63,8 @@ class Check:
 
     @property
     def section(self) -> str:
-        """The first sentence of the file where the check is written."""
-        return (sys.modules[self.origin.__module__].__doc__ or "").partition(".")[0]
+        """What the file where the check is written begins with: "Optimisers"."""
+        return re.split("[:.]", sys.modules[self.origin.__module__].__doc__ or "")[0]
 
     @property
     def file(self) -> str:
@@ -144,7 +144,7 @@ class Evaluated(Check):
         try:
             formula = self.formula(instead) if instead else self.formula()
             pairs = formula.evaluate(values, result)
-        except (UnreadableError, OutsideError, ArithmeticError, ValueError, IndexError, TypeError):
+        except (UnreadableError, OutsideError, ArithmeticError, ValueError, IndexError, TypeError, NameError):
             if instead is None:
                 raise
             return math.inf

@@ -178,8 +178,24 @@ def group_norm(x: Array, groups: int, w: Array | None, b: Array | None, eps: flo
     return y, gx, None, gw, gb
 
 
+@equation(
+    "nn.normalise",
+    r"\hat{x}_i = \frac{x_i - \mu}{\sqrt{\sigma^2 + \epsilon}}, \quad \mu = \frac{1}{n} \sum_{j=1}^{n} x_j,"
+    r" \quad \sigma^2 = \frac{1}{n} \sum_{j=1}^{n} (x_j - \mu)^2",
+    shapes="x (n) → x̂ (n)",
+    conventions="n counts the numbers over which the mean runs",
+    symbols={"ε": "eps"},
+    unseen=("axes",),
+)
+@equation(
+    "nn.normalise.vjp",
+    r"\frac{\partial L}{\partial x_i} = \frac{1}{\sqrt{\sigma^2 + \epsilon}}"
+    r" \, (g_i - \frac{1}{n} \sum_{j=1}^{n} g_j - \frac{\hat{x}_i}{n} \sum_{j=1}^{n} g_j \hat{x}_j), \quad"
+    r" \hat{x}_i = \frac{x_i - \mu}{\sqrt{\sigma^2 + \epsilon}}, \quad \mu = \frac{1}{n} \sum_{j=1}^{n} x_j,"
+    r" \quad \sigma^2 = \frac{1}{n} \sum_{j=1}^{n} (x_j - \mu)^2",
+)
 def normalise(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array, Map]:
-    """x̂ = (x − μ) / √(σ² + ε)      gx = (g − ⟨g⟩ − x̂ ⟨g x̂⟩) / √(σ² + ε)        returns x̂, μ, σ², gx
+    """x̂ᵢ = (xᵢ − μ) / √(σ² + ε)      ∂L/∂xᵢ = 1 / √(σ² + ε) · (gᵢ − 1/n Σⱼ gⱼ − x̂ᵢ/n Σⱼ gⱼ x̂ⱼ)      returns x̂, μ, σ², gx
 
     Were μ and σ² constants, only g would stand in the brackets; ⟨g⟩ is there because μ follows x, x̂ ⟨g x̂⟩ because σ²
     does. Nothing but x̂ and the denominator is kept.

@@ -1,4 +1,4 @@
-"""Functions of each entry, and softmax."""
+"""Activations: functions of each entry, and softmax."""
 
 import minimtl.nn.functional as F
 from minimtl.equations.check import Values, operation

@@ -1,4 +1,4 @@
-"""What is done to images, to gradients before a step, and the numbers that tell how good outputs are."""
+"""Data, gradients and metrics: what is done to images, to gradients before a step, and numbers that tell how good outputs are."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layers that mix entries: linear, convolution, pooling, resizing; and those that move, drop or look up."""
+"""Layers: linear, convolution, pooling, resizing; and those that move entries, drop them or look them up."""
 
 import minimtl as mm
 import minimtl.nn.functional as F

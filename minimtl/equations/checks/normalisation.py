@@ -1,4 +1,4 @@
-"""Normalisation over a batch, the features of a sample or a group of channels."""
+"""Normalisation: over a batch, the features of a sample or a group of channels."""
 
 import minimtl.nn.functional as F
 from minimtl.autograd import Tensor
@@ -36,6 +36,15 @@ def features(d: Draw) -> Values:
     return {"x": d.distinct(d.size(1, 3), D), "w": d.positive(D), "b": d.array(D), "ε": d.number(0.1, 1)}
 
 
+operation(
+    "nn.normalise",
+    lambda d: {"x": d.distinct(d.size(2, 5)), "ε": d.number(0.1, 1)},
+    lambda v: F.layer_norm(v.x, v.x.shape, eps=v.ε),
+    {
+        "": [(r"\sqrt{\sigma^2 + \epsilon}", r"(\sqrt{\sigma^2} + \epsilon)"), (r"(x_j - \mu)^2", "x_j^2")],
+        ".vjp": [(r" - \frac{1}{n} \sum_{j=1}^{n} g_j -", " -"), (r"\frac{\hat{x}_i}{n}", r"\hat{x}_i")],
+    },
+)
 operation(
     "nn.batch_norm",
     batch,
