@@ -16,6 +16,9 @@ every_check = pytest.mark.parametrize("check", checks.values(), ids=list(checks)
 every_formula = pytest.mark.parametrize("check", [c for c in checks.values() if isinstance(c, Evaluated)], ids=lambda c: c.id)
 
 
+SEEDS = range(20)  # of the draws that every run makes, beside those of Hypothesis
+
+
 class Drawn(Draw):
     """A draw whose integers, and so all its numbers, Hypothesis chooses and shrinks."""
 
@@ -43,6 +46,8 @@ def test_formula_and_function_agree(check):
         error = check.error(d)
         assert error <= check.tolerance, f"{check.id}: formula and function differ by {error:.3g}"
 
+    for seed in SEEDS:
+        agree.hypothesis.inner_test(Draw(seed))
     agree()
 
 

@@ -116,9 +116,10 @@ class Normalize:
         x = images.array
         if x.dtype.kind != "f" or x.ndim < 3:
             raise ValueError(f"Normalize: needs floating-point images (…, C, H, W), got {x.dtype} {x.shape}")
+        C = x.shape[-3]
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, x.shape[-3]):
-                raise ValueError(f"Normalize: {name} has {len(values)} channels, images {x.shape} have {x.shape[-3]}")
+            if len(values) not in (1, C):
+                raise ValueError(f"Normalize: {name} has {len(values)} channels, images {x.shape} have {C}")
         mean, std = (Tensor(values.astype(x.dtype).reshape(-1, 1, 1)) for values in (self.mean, self.std))
         return (images - mean) / std
 

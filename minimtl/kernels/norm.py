@@ -98,7 +98,7 @@ def batch_norm_eval(x: Array, mean: Array, var: Array, w: Array | None, b: Array
     axes, channels = (0, *range(2, x.ndim)), (-1, *(1,) * (x.ndim - 2))
     inverse = 1 / np.sqrt(var + eps)
     slope = inverse if w is None else w * inverse
-    shift = -mean * slope if b is None else b - mean * slope
+    shift = (0 if b is None else b) - mean * slope
     slope = slope.reshape(channels)
     y = x * slope
     y += shift.reshape(channels)
@@ -195,7 +195,7 @@ def group_norm(x: Array, groups: int, w: Array | None, b: Array | None, eps: flo
     r" \quad \sigma^2 = \frac{1}{n} \sum_{j=1}^{n} (x_j - \mu)^2",
 )
 def normalise(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array, Map]:
-    """x̂ᵢ = (xᵢ − μ) / √(σ² + ε)      ∂L/∂xᵢ = 1 / √(σ² + ε) · (gᵢ − 1/n Σⱼ gⱼ − x̂ᵢ/n Σⱼ gⱼ x̂ⱼ)      returns x̂, μ, σ², gx
+    """x̂ᵢ = (xᵢ − μ) / √(σ² + ε)      ∂L/∂xᵢ = 1 / √(σ² + ε) · (gᵢ − 1/n Σⱼ gⱼ − x̂ᵢ / n · Σⱼ gⱼ x̂ⱼ)      returns x̂, μ, σ², gx
 
     Were μ and σ² constants, only g would stand in the brackets; ⟨g⟩ is there because μ follows x, x̂ ⟨g x̂⟩ because σ²
     does. Nothing but x̂ and the denominator is kept.

@@ -1,5 +1,7 @@
 """Layers: linear, convolution, pooling, resizing; and those that move entries, drop them or look them up."""
 
+from typing import Any
+
 import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import nn
@@ -15,20 +17,36 @@ from minimtl.random import Generator
 
 def affine(d: Draw) -> Values:
     """Samples, a weight and a bias."""
-    N, I, O = d.size(), d.size(), d.size()
+    N, I, O = 2 * d.size(), d.size(), d.size()
     return {"x": d.array(N, I), "w": d.array(O, I), "b": d.array(O)}
 
 
+def linear(v: Any) -> Tensor:
+    """The samples in two rows, since a linear layer takes any leading axes."""
+    N, I = v.x.shape
+    return F.linear(v.x.reshape(2, N // 2, I), v.w, v.b).reshape(N, len(v.w))
+
+
 def matrices(d: Draw) -> Values:
-    """Two matrices that multiply."""
-    n, m, p = d.size(2), d.size(2), d.size(2)
-    return {"A": d.array(n, m), "B": d.array(m, p)}
+    """Two matrices that multiply, and how they are given."""
+    n, m, p = d.size(2), d.size(2), d.size()
+    return {"A": d.array(n, m), "B": d.array(m, p), "given": d.of("plain", "first stacked", "both stacked", "column")}
+
+
+def matmul(v: Any) -> Tensor:
+    """A B, now and then as the last of a stack, or with B a vector."""
+    A, B = v.A, v.B
+    if v.given == "column" and B.shape[1] == 1:
+        return mm.matmul(A, B.reshape(-1)).reshape(-1, 1)
+    A = mm.stack([A, A]) if "stacked" in v.given else A
+    B = mm.stack([B, B]) if v.given == "both stacked" else B
+    return mm.matmul(A, B)[-1] if "stacked" in v.given else mm.matmul(A, B)
 
 
 operation(
     "nn.linear",
     affine,
-    lambda v: F.linear(v.x, v.w, v.b),
+    linear,
     {
         "": [(" + b_o", ""), ("x_{n,i} w_{o,i}", "x_{n,i} w_{i,o}")],
         ".vjp.x": [(r"\sum_{o=1}^{O}", r"\frac{1}{O} \sum_{o=1}^{O}"), ("w_{o,i}", "w_{i,o}")],
@@ -39,7 +57,7 @@ operation(
 operation(
     "ops.matmul",
     matrices,
-    lambda v: mm.matmul(v.A, v.B),
+    matmul,
     {"": [("A B", "B A")], ".vjp.A": [(r"B^\top", "B"), (r"G B^\top", r"B^\top G")], ".vjp.B": [(r"A^\top", "A")]},
 )
 
