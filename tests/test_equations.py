@@ -1,5 +1,6 @@
 """The map: every printed formula is evaluated and agrees with the code that it names, and wrong ones are noticed."""
 
+import inspect
 import sys
 from unicodedata import normalize
 
@@ -40,15 +41,36 @@ def test_every_equation_has_a_check():
 
 @every_check
 def test_formula_and_function_agree(check):
-    @settings(max_examples=max(1, settings.default.max_examples // 4))
-    @given(draws())
     def agree(d):
         error = check.error(d)
         assert error <= check.tolerance, f"{check.id}: formula and function differ by {error:.3g}"
 
     for seed in SEEDS:
-        agree.hypothesis.inner_test(Draw(seed))
-    agree()
+        agree(Draw(seed))
+    settings(max_examples=max(1, settings.default.max_examples // 4))(given(draws())(agree))()
+
+
+@every_check
+def test_the_check_runs_the_function_that_the_map_names(check):
+    """So what is checked is what the engine calls, and no copy of it."""
+    ran, before = set(), sys.getprofile()
+    sys.setprofile(lambda frame, event, _: ran.add(frame.f_code) if event == "call" else None)
+    try:
+        for seed in SEEDS[:3]:
+            check.error(Draw(seed))
+    finally:
+        sys.setprofile(before)
+    function = inspect.unwrap(check.equation.function)
+    assert function.__code__ in ran, f"{check.id}: {function.__qualname__} does not run"
+
+
+@every_check
+def test_the_map_names_what_is_public(check):
+    f = check.equation.function
+    found = sys.modules[f.__module__]
+    for name in f.__qualname__.split("."):
+        found = vars(found)[name]
+    assert found is f, f"{check.id}: {f.__module__}.{f.__qualname__} is another function"
 
 
 @every_check

@@ -64,12 +64,15 @@ class Formula:
     def __init__(self, latex: str, names: set[str], base: int = 1, outside: Mapping[str, float] | None = None) -> None:
         self.base, self.outside = base, dict(outside or {})
         parts = [split(part) for part in parted(tokens(latex))]
+        if not parts:
+            raise UnreadableError("there is no formula")
         self.steps = any(r"\leftarrow" in signs for _, signs, _ in parts)
         heads = [left(sides, signs, names, first=not i) for i, (sides, signs, _) in enumerate(parts)]
         defined = {name: (len(parameters), bare) for name, parameters, _, bare in heads[1:] if name}
         letters = {name for name, *_ in heads if name} if self.steps else set()
+        self.applied: set[str] = set()
         self.statements = [
-            statement(head, part, names | letters, {} if self.steps else defined)
+            statement(head, part, names | letters, {} if self.steps else defined, self.applied)
             for head, part in zip(heads, parts, strict=True)
         ]
         self.text = ";  ".join(s.text for s in self.statements)
@@ -88,6 +91,11 @@ class Formula:
         missing = sorted(self.used - set(values))
         if missing:
             raise UnreadableError(f"no value is given for {', '.join(map(symbol_text, missing))}")
+        for name in sorted(self.applied & set(values)):
+            if not all(map(callable, entries_of(values[name]))):
+                raise UnreadableError(
+                    f"{symbol_text(name)}(…) is a function applied, and {symbol_text(name)} is none; write a product with \\,"
+                )
         if self.steps:
             return self.stepped(values, result)
         space = self.space(values)
@@ -154,6 +162,11 @@ def flat(value: Any) -> list[float]:
     if isinstance(value, (list, tuple)):
         return [v for part in value for v in flat(part)]
     return [float(value)]
+
+
+def entries_of(value: Any) -> list[Any]:
+    """The members of a list or of a dictionary's values; of anything else itself."""
+    return list(value.values()) if isinstance(value, Mapping) else list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 # Statements
@@ -232,7 +245,9 @@ def left(sides: list[list[Token]], signs: list[str], names: set[str], first: boo
     return name, tuple(p.python for p in parameters), text, shown
 
 
-def statement(head: Head, parts: Parts, names: set[str], defined: Mapping[str, tuple[int, str]]) -> Statement:
+def statement(
+    head: Head, parts: Parts, names: set[str], defined: Mapping[str, tuple[int, str]], applied: set[str]
+) -> Statement:
     """A statement, read."""
     (name, parameters, shown, _), (sides, signs, condition) = head, parts
     clash = sorted(set(parameters) & names)
@@ -241,7 +256,7 @@ def statement(head: Head, parts: Parts, names: set[str], defined: Mapping[str, t
     right = sides[1:] if signs else sides
     if signs[:1] == [r"\sim"]:
         return Statement("", (), shown, SIGNS[signs[0]], (Reader(right[0], names, {}, anything=True).whole(),))
-    read = [Reader(side, names, defined, parameters) for side in right]
+    read = [Reader(side, names, defined, parameters, applied=applied) for side in right]
     found = None if not condition else Reader(condition, names, defined, parameters).whole(Reader.condition)
     return Statement(
         name, parameters, shown, SIGNS[signs[0]] if signs else "", tuple(r.whole(Reader.objective) for r in read), found

@@ -62,7 +62,8 @@ MEANINGS = {
 class Reader:
     """Reads tokens. `names` are the symbols declared, `defined` those that other statements define, with how many parameters.
 
-    `bound` are letters that run over something. With `anything` every letter is a symbol: so the left of a statement is read.
+    `bound` are letters that run over something, `applied` is filled with the symbols that are used as functions. With `anything`
+    every letter is a symbol: so the left of a statement is read.
     """
 
     def __init__(
@@ -72,9 +73,11 @@ class Reader:
         defined: "Mapping[str, tuple[int, str]] | None" = None,
         bound: Collection[str] = (),
         anything: bool = False,
+        applied: "set[str] | None" = None,
     ) -> None:
         self.tokens, self.names, self.defined, self.at = tokens, names, defined or {}, 0
         self.bound, self.anything = list(bound), anything
+        self.applied: set[str] = set() if applied is None else applied
 
     # Moving on
 
@@ -112,7 +115,7 @@ class Reader:
 
     def part(self, tokens: Sequence[Token]) -> "Reader":
         """A reader of these tokens that knows what this one knows."""
-        return Reader(tokens, self.names, self.defined, self.bound, self.anything)
+        return Reader(tokens, self.names, self.defined, self.bound, self.anything, self.applied)
 
     def whole(self, read: "Callable[[Reader], Piece] | None" = None) -> Piece:
         """What is read of all tokens."""
@@ -262,6 +265,7 @@ class Reader:
             raise UnreadableError(f"{base.text} is defined with {arity} indices and read with {len(found)}")
         if applied:
             f = indexed(base, found)
+            self.applied |= {base.python} - set(self.defined)
             whole = called(f.python, f.text, *self.arguments())
             return self.powers(Piece(whole.python, whole.text, names=whole.names | f.names))
         return self.powers(indexed(base, found, call=arity is not None))
