@@ -11,7 +11,7 @@ g or G is the gradient that comes in, y or Y what the function returns.
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -147,12 +147,13 @@ def equation(
         registry[id] = Equation(
             id, latex, function, plain, shapes, source, conventions, base, dict(outside or {}), unseen, part
         )
-        function.equation = ", ".join(e.id for e in of(function))  # type: ignore[attr-defined]
         return function
 
     return mapped
 
 
-def of(function: Callable[..., Any]) -> Iterator[Equation]:
-    """The equations of a function."""
-    return (e for e in registry.values() if e.function is function)
+def ids_of(function: Callable[..., Any]) -> list[str]:
+    """The ids of a function; of an operation that hands over to a kernel, those of the kernel, which has its name."""
+    same = [e for e in registry.values() if e.function.__name__ == getattr(function, "__name__", "")]
+    operation = str(getattr(function, "__module__", "")).startswith("minimtl.ops.")
+    return [e.id for e in same if e.function is function] or [e.id for e in same if operation]

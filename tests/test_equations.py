@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minimtl.equation import registry
-from minimtl.equations.check import Evaluated, checks
+from minimtl.equations.checking import Evaluated, checks
 from minimtl.equations.draw import Draw
 from minimtl.testing.strategies import choices
 

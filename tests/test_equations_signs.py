@@ -10,7 +10,7 @@ import pytest
 from test_equations import SEEDS
 
 from minimtl.equation import registry
-from minimtl.equations.check import checks
+from minimtl.equations.checking import checks
 from minimtl.equations.draw import Draw
 
 # Signs that change nothing: the expression, and why

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import minimtl as mm
 import minimtl.nn.functional as F
-from minimtl import nn
+from minimtl import equation, nn
 from minimtl.testing import GradientError, gradcheck, gradcheck_module, planted, self_test
 from minimtl.testing.strategies import broadcastable, convolutions, given_grads, spaced
 
@@ -516,13 +516,17 @@ def test_the_message_is_short_complete_and_can_be_replayed():
     assert str(again.value) == text
 
 
-def test_the_equation_is_told_where_the_function_has_one():
-    def named(x):
-        return swish(x)
-
-    named.equation = "nn.swish"
+def test_the_equation_is_told_where_the_function_has_one(monkeypatch):
+    monkeypatch.setattr(equation, "registry", dict(equation.registry))
+    mapped = equation.equation("nn.swish", r"y_i = \frac{x_i}{1 + e^{-x_i}}")(swish)
+    assert mapped is swish
     with pytest.raises(GradientError, match="equation   nn.swish"):
-        gradcheck(named, X)
+        gradcheck(swish, X)
+
+
+def test_an_operation_is_known_by_the_equations_of_its_kernel():
+    assert set(equation.ids_of(F.softmax)) == {"nn.softmax", "nn.softmax.vjp"}
+    assert equation.ids_of(lambda x: x) == []
 
 
 # Modules

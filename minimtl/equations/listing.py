@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator
 
 from minimtl.equation import Equation
-from minimtl.equations.check import Check, Evaluated, checks
+from minimtl.equations.checking import Check, Evaluated, checks
 
 HEADINGS = {"evaluated": "the formula, read literally", "property": "what must hold, since the formula is not evaluated"}
 

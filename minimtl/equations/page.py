@@ -7,7 +7,7 @@ from typing import Any
 
 from minimtl.equation import Equation, registry
 from minimtl.equations import all as every
-from minimtl.equations.check import checks
+from minimtl.equations.checking import checks
 from minimtl.equations.formula import parted
 from minimtl.equations.listing import code, letters, sections
 from minimtl.equations.tokens import tokens

@@ -16,6 +16,7 @@ import numpy as np
 from minimtl import random
 from minimtl.autograd import Tensor
 from minimtl.backend import Array, is_array
+from minimtl.equation import ids_of
 from minimtl.grad_mode import enable_grad
 from minimtl.nn import Module
 from minimtl.testing.naming import call_of, listed, name_of, named, names_of, place_of, rebuilt
@@ -130,7 +131,7 @@ def of_function(f: Callable[..., Any], args: Sequence[Any], wrt: Wanted) -> Subj
         call=lambda leaves: f(*arguments.filled(leaves)),
         replay=lambda options: call_of("gradcheck", f, args, arguments.given, ", ".join(filter(None, [by, options]))),
         place=place_of(f),
-        equation=getattr(f, "equation", ""),
+        equation=", ".join(ids_of(f)),
         note=copied(arguments.cast),
     )
 

@@ -1,7 +1,7 @@
 """Activations: functions of each entry, and softmax."""
 
 import minimtl.nn.functional as F
-from minimtl.equations.check import Values, operation
+from minimtl.equations.checking import Values, operation
 from minimtl.equations.draw import Draw
 
 

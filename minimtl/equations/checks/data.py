@@ -7,7 +7,7 @@ import numpy as np
 from minimtl.autograd import Tensor
 from minimtl.backend import Array
 from minimtl.data.transforms import Normalize, ToTensor
-from minimtl.equations.check import Drawn, Values, check
+from minimtl.equations.checking import Drawn, Values, check
 from minimtl.equations.draw import Draw
 from minimtl.nn import Parameter
 from minimtl.nn.utils import clip_grad_norm_, clip_grad_value_

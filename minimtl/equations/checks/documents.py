@@ -10,7 +10,7 @@ import numpy as np
 from minimtl import mtl, nn, optim, testing, transfer
 from minimtl.autograd import Tensor, grad
 from minimtl.data import TensorDataset
-from minimtl.equations.check import Drawn, Values, check, holds
+from minimtl.equations.checking import Drawn, Values, check, holds
 from minimtl.equations.draw import Draw
 
 Function = Callable[..., Any]

@@ -6,7 +6,7 @@ import numpy as np
 
 from minimtl import nn
 from minimtl.autograd import Tensor
-from minimtl.equations.check import Drawn, Values, check
+from minimtl.equations.checking import Drawn, Values, check
 from minimtl.equations.draw import Draw
 from minimtl.nn import init
 from minimtl.random import Generator, default_generator

@@ -6,7 +6,7 @@ import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import nn
 from minimtl.autograd import Tensor
-from minimtl.equations.check import Drawn, Values, backward, check, operation
+from minimtl.equations.checking import Drawn, Values, backward, check, operation
 from minimtl.equations.draw import Draw
 from minimtl.kernels.window import transposed_size
 from minimtl.ops.image import upsample_nearest2d

@@ -2,7 +2,7 @@
 
 import minimtl.nn.functional as F
 from minimtl.autograd import Tensor
-from minimtl.equations.check import Drawn, Values, check, operation
+from minimtl.equations.checking import Drawn, Values, check, operation
 from minimtl.equations.draw import Draw
 
 # ε is as large as the variance, so that it matters whether it stands under the root

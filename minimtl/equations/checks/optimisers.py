@@ -7,7 +7,7 @@ import numpy as np
 
 from minimtl.autograd import Tensor
 from minimtl.backend import Array
-from minimtl.equations.check import Drawn, check
+from minimtl.equations.checking import Drawn, check
 from minimtl.equations.draw import Draw
 from minimtl.nn import Parameter
 from minimtl.optim import SGD, Adam, AdamW, Optimizer, RMSprop

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minimtl.autograd import Tensor
-from minimtl.equations.check import Drawn, Values, check
+from minimtl.equations.checking import Drawn, Values, check
 from minimtl.equations.draw import Draw
 from minimtl.nn import Parameter
 from minimtl.optim import SGD, Optimizer
