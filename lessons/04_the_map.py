@@ -61,18 +61,18 @@ def read(id: str, x: np.ndarray) -> float:
 
 # %% [markdown]
 r"""
-**Two misprints** Adam divides by $\sqrt{\hat v} + \epsilon$. In teaching code that many have read, one line above the (right) code said
-$\hat v$, without the root; and where the correction is moved into the rate, $\hat\epsilon = (1 - \beta_2^t)\,\epsilon$ was printed for
-$\sqrt{1 - \beta_2^t}\,\epsilon$. Nobody evaluates a comment. Here both are evaluated.
+**Two misprints** Adam divides by $\sqrt{\hat v} + \varepsilon$. In teaching code that many have read, one line above the (right) code
+said $\hat v$, without the root; and where the correction is moved into the rate, $(1 - \beta_2^t)\,\varepsilon$ was printed for
+$\sqrt{1 - \beta_2^t}\,\varepsilon$. Nobody evaluates a comment. Here both are evaluated.
 """
 
-ADAM = r"u = \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \epsilon}"
-SHORTER = r"u = \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \sqrt{1 - \beta_2^t} \, \epsilon}"
+ADAM = r"u = \eta \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \varepsilon}"
+SHORTER = r"u = \eta \frac{\sqrt{1 - \beta_2^t}}{1 - \beta_1^t} \frac{m}{\sqrt{v} + \sqrt{1 - \beta_2^t} \, \varepsilon}"
 STATED = {
     "as in the paper": ADAM,
     "without the root": ADAM.replace(r"\sqrt{v / (1 - \beta_2^t)}", r"v / (1 - \beta_2^t)"),
     "shorter": SHORTER,
-    "shorter, with the misprint": SHORTER.replace(r"\sqrt{1 - \beta_2^t} \, \epsilon", r"(1 - \beta_2^t) \, \epsilon"),
+    "shorter, with the misprint": SHORTER.replace(r"\sqrt{1 - \beta_2^t} \, \varepsilon", r"(1 - \beta_2^t) \, \varepsilon"),
 }
 
 

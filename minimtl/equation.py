@@ -11,6 +11,7 @@ g or G is the gradient that comes in, y or Y what the function returns.
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ class Equation:
     outside       symbol → what its entries beyond the ends count as; reading there is an error for the others
     unseen        parameters that the formula does not show
     part          the function inside the function that computes it
+    helpers       functions of its module to which it leaves what the formula says
 
     An id "a.b.vjp" inherits symbols, shapes, base and outside from "a.b", the formula whose derivative it is.
     """
@@ -50,6 +52,7 @@ class Equation:
     own_outside: Mapping[str, float] = field(default_factory=dict)
     unseen: tuple[str, ...] = ()
     part: str = ""
+    helper_names: tuple[str, ...] = ()
 
     @property
     def forward(self) -> "Equation | None":
@@ -98,12 +101,14 @@ class Equation:
         return {*self.parameters, *self.symbols, *self.sizes, *GIVEN} - hidden
 
     @property
+    def helpers(self) -> list[Callable[..., Any]]:
+        """The functions to which this one leaves what the formula says."""
+        return [vars(sys.modules[self.function.__module__])[name] for name in self.helper_names]
+
+    @property
     def source_lines(self) -> tuple[list[str], int]:
         """The lines of the function, or of its part, without decorators, and the number of the first."""
-        lines, first = inspect.getsourcelines(inspect.unwrap(self.function))
-        head = rf"\s*(def|class) {self.part or self.function.__name__}\b"
-        start = next(i for i, line in enumerate(lines) if re.match(head, line))
-        return (inspect.getblock(lines[start:]) if self.part else lines[start:]), first + start
+        return lines_of(self.function, self.part)
 
     @property
     def file(self) -> str:
@@ -137,6 +142,7 @@ def equation(
     outside: Mapping[str, float] | None = None,
     unseen: tuple[str, ...] = (),
     part: str = "",
+    helpers: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """The decorator: see `Equation` for what the arguments mean."""
 
@@ -145,11 +151,19 @@ def equation(
             raise ValueError(f"equation: the id {id!r} is taken by {registry[id].function.__qualname__}")
         plain = {normalize("NFKC", name): value for name, value in (symbols or {}).items()}
         registry[id] = Equation(
-            id, latex, function, plain, shapes, source, conventions, base, dict(outside or {}), unseen, part
+            id, latex, function, plain, shapes, source, conventions, base, dict(outside or {}), unseen, part, helpers
         )
         return function
 
     return mapped
+
+
+def lines_of(function: Callable[..., Any], part: str = "") -> tuple[list[str], int]:
+    """The lines of a function, or of one inside it, without decorators, and the number of the first."""
+    lines, first = inspect.getsourcelines(inspect.unwrap(function))
+    head = rf"\s*def {part or function.__name__}\b"
+    start = next(i for i, line in enumerate(lines) if re.match(head, line))
+    return (inspect.getblock(lines[start:]) if part else lines[start:]), first + start
 
 
 def ids_of(function: Callable[..., Any]) -> list[str]:

@@ -74,7 +74,7 @@ class ToTensor:
 
     @equation(
         "data.to_tensor",
-        r"y_{nchw} = \frac{x_{nhwc}}{255}",
+        r"y_{n,c,h,w} = \frac{x_{n,h,w,c}}{255}",
         symbols={"x": "images"},
         shapes="x (N, H, W, C) → y (N, C, H, W)",
         conventions="images without a last axis of 3 are grey, C = 1; one image comes without n",
@@ -106,7 +106,7 @@ class Normalize:
 
     @equation(
         "data.normalize",
-        r"y_{nchw} = \frac{x_{nchw} - \mu_c}{\sigma_c}",
+        r"y_{n,c,h,w} = \frac{x_{n,c,h,w} - \mu_c}{\sigma_c}",
         symbols={"x": "images", "μ": "Normalize", "σ": "Normalize"},
         shapes="x (N, C, H, W), μ (C), σ (C) → y (N, C, H, W)",
         conventions="μ is mean and σ std; one number stands for every channel",

@@ -2,10 +2,12 @@
 
 import ast
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from minimtl.equation import Equation
+from minimtl.equation import Equation, lines_of
 from minimtl.equations.checking import Check, Evaluated, checks
+from minimtl.equations.piece import symbol_text
 
 HEADINGS = {"evaluated": "the formula, read literally", "property": "what must hold, since the formula is not evaluated"}
 
@@ -26,12 +28,12 @@ def sections() -> Iterator[tuple[str, list[Equation]]]:
     return iter(found.items())
 
 
-def code(e: Equation) -> str:
-    """The lines of the function, or of its part, without decorators and docstring."""
-    lines, _ = e.source_lines
+def code(function: Callable[..., Any], part: str = "") -> str:
+    """The lines of a function, or of a part of it, without decorators and docstring."""
+    lines, _ = lines_of(function, part)
     source = textwrap.dedent("".join(lines))
     body = ast.parse(source).body[0]
-    assert isinstance(body, (ast.FunctionDef, ast.ClassDef))
+    assert isinstance(body, ast.FunctionDef)
     kept = source.splitlines()
     if ast.get_docstring(body):
         said = body.body[0]
@@ -47,15 +49,16 @@ def literal(check: Check) -> str:
     return "\n".join(line if len(line) < 100 else line.replace(" for ", "\n        for ") for line in lines)
 
 
-def letters(e: Equation) -> list[str]:
-    """What the symbols are: those that stand for a parameter of another name."""
+def letters(e: Equation) -> str:
+    """What the letters are called in the code, where that is another name: "x is `input`; SH, SW in `stride`"."""
     said: dict[str, list[str]] = {}
     check = checks[e.id]
     used = check.formula().used if isinstance(check, Evaluated) else frozenset[str]()
     for symbol, target in e.symbols.items():
-        if symbol in used and symbol != target:
-            said.setdefault(target, []).append(symbol)
-    return [f"{', '.join(names)}: {target}" for target, names in said.items()]
+        if symbol in used and symbol != target and "_" not in symbol:  # dL_dx has a name in the formula alone
+            said.setdefault(target, []).append(symbol_text(symbol))
+    one = [f"{names[0]} is `{target}`" for target, names in said.items() if len(names) == 1]
+    return "; ".join(one + [f"{', '.join(names)} in `{target}`" for target, names in said.items() if len(names) > 1])
 
 
 def full(e: Equation, trials: int, seed: int) -> tuple[str, bool]:
@@ -65,7 +68,7 @@ def full(e: Equation, trials: int, seed: int) -> tuple[str, bool]:
         "formula": "\n".join(shown(e)),
         "LaTeX": e.latex,
         "shapes": e.shapes,
-        "letters": "; ".join(letters(e)),
+        "code's": letters(e).replace("`", ""),
         "note": e.conventions,
         "source": e.source,
     }
@@ -79,7 +82,8 @@ def full(e: Equation, trials: int, seed: int) -> tuple[str, bool]:
     verdict = f"{'agree' if worst <= check.tolerance else 'DISAGREE'}: the largest relative difference is {worst:.1e}"
     parts = [
         f"{e.id}\n\n" + "\n".join(head),
-        f"code, {e.file}:{e.line}\n\n" + textwrap.indent(code(e), "    "),
+        f"code, {e.file}:{e.line}\n\n" + textwrap.indent(code(e.function, e.part), "    "),
+        *(textwrap.indent(code(helper), "    ") for helper in e.helpers),
         f"{HEADINGS[check.status]}\n\n" + textwrap.indent(literal(check), "    "),
         f"checked now, on {trials} draws of random numbers (seed {seed}): formula and code {verdict}\n"
         f"wrong formulas noticed: {sum(noticed)} of {len(noticed)}",

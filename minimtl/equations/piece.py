@@ -8,6 +8,8 @@ CONDITION, SUM, PRODUCT, POWER, ATOM = range(5)  # how strongly a piece holds to
 LOWER = dict(zip("0123456789aehijklmnoprstuvxβγρφχ+-()", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓᵦᵧᵨᵩᵪ₊₋₍₎", strict=True))
 UPPER = dict(zip("0123456789abcdefghijklmnoprstuvwxyzT+−()", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻᵀ⁺⁻⁽⁾", strict=True))
 
+SQUARES = {"σ2"}  # σ² is a symbol of its own, no power
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -55,7 +57,9 @@ def raised(text: str) -> str:
 
 
 def symbol_text(name: str) -> str:
-    """A symbol as it is shown: β1 as β₁, θʹ as θ′."""
+    """A symbol as it is shown: β1 as β₁, σ2 as σ², θʹ as θ′."""
+    if name in SQUARES:
+        return name[0] + "²"
     stem = name.rstrip("0123456789")
     return stem.replace("ʹ", "′") + (lowered(name[len(stem) :]) or "")
 

@@ -23,24 +23,30 @@ from minimtl.kernels.shared import Result
 from minimtl.kernels.window import Pair, crop, output_size, pad, places, transposed_size
 
 GEOMETRY = {"SH": "stride", "SW": "stride", "PH": "padding", "PW": "padding", "DH": "dilation", "DW": "dilation", "G": "groups"}
+PLACES = (
+    r" \quad h_{p,i} = p S_H + i D_H - P_H, \quad v_{q,j} = q S_W + j D_W - P_W"  # the pixel at place (i, j) of window (p, q)
+)
 
 
 @equation(
     "nn.conv2d",
     r"y_{n,f,p,q} = b_f + \sum_{c=0}^{C/G-1} \sum_{i=0}^{K_H-1} \sum_{j=0}^{K_W-1} w_{f,c,i,j}"
-    r" x_{n, \lfloor f G / F \rfloor C/G + c, p S_H + i D_H - P_H, q S_W + j D_W - P_W}",
+    r" x_{n, a_f + c, h_{p,i}, v_{q,j}}, \quad a_f = \lfloor f G / F \rfloor C/G," + PLACES,
     shapes="x (N, C, H, W), w (F, C/G, KH, KW), b (F) → y (N, F, OH, OW)",
     source="D1 §4.2",
     conventions="cross-correlation: the filters are not flipped; G groups, 1 where none are named; outside the image x is 0",
     symbols=GEOMETRY,
     base=0,
     outside={"x": 0},
+    helpers=("correlate", "columns", "rows", "places"),
 )
 @equation(
     "nn.conv2d.vjp.b", r"\frac{\partial L}{\partial b_f} = \sum_{n=0}^{N-1} \sum_{p=0}^{O_H-1} \sum_{q=0}^{O_W-1} g_{n,f,p,q}"
 )
 def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Result:
-    """y[n,f,p,q] = b[f] + Σ_c Σᵢ Σⱼ w[f,c,i,j] x[n, ⌊f G/F⌋ C/G + c, p SH + i DH − PH, q SW + j DW − PW]
+    """y[n,f,p,q] = b[f] + Σ_c Σᵢ Σⱼ w[f,c,i,j] x[n, a[f] + c, hₚᵢ, v[q,j]]
+
+    with the pixel hₚᵢ = p SH + i DH − PH, v[q,j] = q SW + j DW − PW at place (i, j) of window (p, q), and a[f] = ⌊f G/F⌋ C/G
 
     ∂L/∂b[f] = Σₙ Σₚ Σ_q g[n,f,p,q], and by x and w: see `spread` and `weigh`
 
@@ -60,13 +66,14 @@ def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair, dil
     "nn.conv_transpose2d",
     r"y_{n,f,r,s} = b_f + \sum_{c=0}^{C-1} \sum_{p=0}^{H-1} \sum_{q=0}^{W-1} \sum_{i=0}^{K_H-1} \sum_{j=0}^{K_W-1}"
     r" w_{c, f \bmod (F/G), i, j} x_{n,c,p,q}"
-    r" [r = p S_H + i D_H - P_H \land s = q S_W + j D_W - P_W \land \lfloor c G / C \rfloor = \lfloor f G / F \rfloor]",
+    r" [r = h_{p,i} \land s = v_{q,j} \land \lfloor c G / C \rfloor = \lfloor f G / F \rfloor]," + PLACES,
     shapes="x (N, C, H, W), w (C, F/G, KH, KW), b (F) → y (N, F, OH, OW)",
     source="Zeiler et al. 2010",
-    conventions="the derivative of a convolution by its input",
+    conventions="the derivative of a convolution by its input; a larger result, by output_padding, is b there",
     symbols=GEOMETRY,
     base=0,
     unseen=("output_padding",),
+    helpers=("spread",),
 )
 @equation(
     "nn.conv_transpose2d.vjp.b",
@@ -75,8 +82,9 @@ def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair, dil
 def conv_transpose2d(
     x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair, output_padding: Pair, groups: int, dilation: Pair
 ) -> Result:
-    """y[n,f,r,s] = b[f] + Σ_c Σₚ Σ_q Σᵢ Σⱼ w[c, f mod (F/G), i, j] x[n,c,p,q]
-                    [r = p SH + i DH − PH and s = q SW + j DW − PW and ⌊c G/C⌋ = ⌊f G/F⌋]
+    """y[n,f,r,s] = b[f] + Σ_c Σₚ Σ_q Σᵢ Σⱼ w[c, f mod (F/G), i, j] x[n,c,p,q] [r = hₚᵢ and s = v[q,j] and ⌊c G/C⌋ = ⌊f G/F⌋]
+
+    with hₚᵢ = p SH + i DH − PH and v[q,j] = q SW + j DW − PW, as for `conv2d`
 
     ∂L/∂b[f] = Σₙ Σᵣ Σₛ g[n,f,r,s], and by x and w: see `correlate` and `weigh`
 
@@ -95,7 +103,7 @@ def conv_transpose2d(
 @equation(
     "nn.conv_transpose2d.vjp.x",
     r"\frac{\partial L}{\partial x_{n,c,p,q}} = \sum_{f=0}^{F/G-1} \sum_{i=0}^{K_H-1} \sum_{j=0}^{K_W-1} w_{c,f,i,j}"
-    r" g_{n, \lfloor c G / C \rfloor F/G + f, p S_H + i D_H - P_H, q S_W + j D_W - P_W}",
+    r" g_{n, a_c + f, h_{p,i}, v_{q,j}}, \quad a_c = \lfloor c G / C \rfloor F/G," + PLACES,
     symbols={"g": "x"},
     outside={"g": 0},
     conventions="outside the result g is 0",
@@ -104,7 +112,7 @@ def conv_transpose2d(
 def correlate(x: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
     """∂T/∂y: x (N, C, H, W), w (F, C/G, KH, KW), y's size (OH, OW) → (N, F, OH, OW)
 
-    Of a transposed convolution ∂L/∂x[n,c,p,q] = Σ_f Σᵢ Σⱼ w[c,f,i,j] g[n, ⌊c G/C⌋ F/G + f, p SH + i DH − PH, q SW + j DW − PW]
+    Of a transposed convolution ∂L/∂x[n,c,p,q] = Σ_f Σᵢ Σⱼ w[c,f,i,j] g[n, a[c] + f, hₚᵢ, v[q,j]], with the pixels of `conv2d`
     """
     N, (F, _, *kernel), (OH, OW) = len(x), w.shape, size
     cols = columns(x, kernel, size, stride, padding, dilation, groups)
@@ -114,17 +122,17 @@ def correlate(x: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilat
 
 @equation(
     "nn.conv2d.vjp.x",
-    r"\frac{\partial L}{\partial x_{n,c,h,v}} = \sum_{f=0}^{F-1} \sum_{p=0}^{O_H-1} \sum_{q=0}^{O_W-1}"
+    r"\frac{\partial L}{\partial x_{n,c,r,s}} = \sum_{f=0}^{F-1} \sum_{p=0}^{O_H-1} \sum_{q=0}^{O_W-1}"
     r" \sum_{i=0}^{K_H-1} \sum_{j=0}^{K_W-1} g_{n,f,p,q} w_{f, c \bmod (C/G), i, j}"
-    r" [h = p S_H + i D_H - P_H \land v = q S_W + j D_W - P_W \land \lfloor f G / F \rfloor = \lfloor c G / C \rfloor]",
+    r" [r = h_{p,i} \land s = v_{q,j} \land \lfloor f G / F \rfloor = \lfloor c G / C \rfloor]," + PLACES,
     symbols={"g": "y"},
     unseen=("size",),
 )
 def spread(y: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
     """∂T/∂x: y (N, F, OH, OW), w (F, C/G, KH, KW), x's size (H, W) → (N, C, H, W)
 
-    Of a convolution ∂L/∂x[n,c,h,v] = Σ_f Σₚ Σ_q Σᵢ Σⱼ g[n,f,p,q] w[f, c mod (C/G), i, j]
-                    [h = p SH + i DH − PH and v = q SW + j DW − PW and ⌊f G/F⌋ = ⌊c G/C⌋]
+    Of a convolution ∂L/∂x[n,c,r,s] = Σ_f Σₚ Σ_q Σᵢ Σⱼ g[n,f,p,q] w[f, c mod (C/G), i, j]
+                    [r = hₚᵢ and s = v[q,j] and ⌊f G/F⌋ = ⌊c G/C⌋], with the pixels of `conv2d`
 
     The product is columns again; each of their numbers is added to the pixel that `columns` would copy there.
     """
@@ -141,14 +149,15 @@ def spread(y: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilation
 @equation(
     "nn.conv2d.vjp.w",
     r"\frac{\partial L}{\partial w_{f,c,i,j}} = \sum_{n=0}^{N-1} \sum_{p=0}^{O_H-1} \sum_{q=0}^{O_W-1} g_{n,f,p,q}"
-    r" x_{n, \lfloor f G / F \rfloor C/G + c, p S_H + i D_H - P_H, q S_W + j D_W - P_W}",
+    r" x_{n, a_f + c, h_{p,i}, v_{q,j}}, \quad a_f = \lfloor f G / F \rfloor C/G," + PLACES,
     symbols={"g": "y"},
+    conventions="outside the image x is 0",
     unseen=("kernel",),
 )
 @equation(
     "nn.conv_transpose2d.vjp.w",
     r"\frac{\partial L}{\partial w_{c,f,i,j}} = \sum_{n=0}^{N-1} \sum_{p=0}^{H-1} \sum_{q=0}^{W-1} x_{n,c,p,q}"
-    r" g_{n, \lfloor c G / C \rfloor F/G + f, p S_H + i D_H - P_H, q S_W + j D_W - P_W}",
+    r" g_{n, a_c + f, h_{p,i}, v_{q,j}}, \quad a_c = \lfloor c G / C \rfloor F/G," + PLACES,
     symbols={"g": "x"},
     outside={"g": 0},
     conventions="outside the result g is 0",
@@ -156,8 +165,8 @@ def spread(y: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilation
 def weigh(x: Array, y: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Array:
     """∂T/∂w: x (N, C, H, W), y (N, F, OH, OW) → (F, C/G, KH, KW)
 
-    Of a convolution ∂L/∂w[f,c,i,j] = Σₙ Σₚ Σ_q g[n,f,p,q] x[n, ⌊f G/F⌋ C/G + c, p SH + i DH − PH, q SW + j DW − PW]
-    Of a transposed one ∂L/∂w[c,f,i,j] = Σₙ Σₚ Σ_q x[n,c,p,q] g[n, ⌊c G/C⌋ F/G + f, p SH + i DH − PH, q SW + j DW − PW]
+    Of a convolution ∂L/∂w[f,c,i,j] = Σₙ Σₚ Σ_q g[n,f,p,q] x[n, a[f] + c, hₚᵢ, v[q,j]], with the pixels of `conv2d`
+    Of a transposed one ∂L/∂w[c,f,i,j] = Σₙ Σₚ Σ_q x[n,c,p,q] g[n, a[c] + f, hₚᵢ, v[q,j]]
     """
     y2d = rows(y.transpose(1, 2, 3, 0), groups)
     cols = columns(x, kernel, y.shape[2:], stride, padding, dilation, groups)

@@ -22,36 +22,37 @@ OVER_THE_BATCH = (
     r" \quad \sigma^2_c = \frac{1}{N S} \sum_{m=1}^{N} \sum_{r=1}^{S} (x_{m,c,r} - \mu_c)^2"
 )
 OVER_THE_FEATURES = (
-    r" \quad \hat{x}_{n,d} = \frac{x_{n,d} - \mu_n}{\sqrt{\sigma^2_n + \epsilon}},"
+    r" \quad \hat{x}_{n,d} = \frac{x_{n,d} - \mu_n}{\sqrt{\sigma^2_n + \varepsilon}},"
     r" \quad \mu_n = \frac{1}{D} \sum_{k=1}^{D} x_{n,k}, \quad \sigma^2_n = \frac{1}{D} \sum_{k=1}^{D} (x_{n,k} - \mu_n)^2"
 )
 OVER_THE_GROUP = (
-    r" \quad \hat{x}_{n,c,s} = \frac{x_{n,c,s} - \mu_{n, \lceil c G / C \rceil}}"
-    r"{\sqrt{\sigma^2_{n, \lceil c G / C \rceil} + \epsilon}},"
-    r" \quad \mu_{n,k} = \frac{G}{C S} \sum_{c=1}^{C} \sum_{s=1}^{S} x_{n,c,s} [\lceil c G / C \rceil = k],"
-    r" \quad \sigma^2_{n,k} = \frac{G}{C S} \sum_{c=1}^{C} \sum_{s=1}^{S} (x_{n,c,s} - \mu_{n,k})^2 [\lceil c G / C \rceil = k]"
+    r" \quad \hat{x}_{n,c,s} = \frac{x_{n,c,s} - \mu_{n,k_c}}{\sqrt{\sigma^2_{n,k_c} + \varepsilon}},"
+    r" \quad k_c = \lceil c G / C \rceil,"
+    r" \quad \mu_{n,j} = \frac{G}{C S} \sum_{d=1}^{C} \sum_{r=1}^{S} x_{n,d,r} [k_d = j],"
+    r" \quad \sigma^2_{n,j} = \frac{G}{C S} \sum_{d=1}^{C} \sum_{r=1}^{S} (x_{n,d,r} - \mu_{n,j})^2 [k_d = j]"
 )
 
 
 @equation(
     "nn.batch_norm",
-    r"y_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \epsilon}} w_c + b_c," + OVER_THE_BATCH,
+    r"y_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \varepsilon}} w_c + b_c," + OVER_THE_BATCH,
     shapes="x (N, C, S), w (C), b (C) → y (N, C, S)",
     source="Ioffe & Szegedy 2015, Alg. 1",
     conventions="S stands for all axes behind the channels; σ² divides by the count, not by one less",
     symbols={"ε": "eps"},
+    helpers=("normalise", "affine"),
 )
 @equation(
     "nn.batch_norm.vjp.x",
-    r"\frac{\partial L}{\partial x_{n,c,s}} = \frac{w_c}{\sqrt{\sigma^2_c + \epsilon}} \, (g_{n,c,s}"
+    r"\frac{\partial L}{\partial x_{n,c,s}} = \frac{w_c}{\sqrt{\sigma^2_c + \varepsilon}} \left( g_{n,c,s}"
     r" - \frac{1}{N S} \sum_{m=1}^{N} \sum_{r=1}^{S} g_{m,c,r}"
-    r" - \frac{\hat{x}_{n,c,s}}{N S} \sum_{m=1}^{N} \sum_{r=1}^{S} g_{m,c,r} \hat{x}_{m,c,r}), \quad"
-    r" \hat{x}_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \epsilon}}," + OVER_THE_BATCH,
+    r" - \frac{\hat{x}_{n,c,s}}{N S} \sum_{m=1}^{N} \sum_{r=1}^{S} g_{m,c,r} \hat{x}_{m,c,r} \right), \quad"
+    r" \hat{x}_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \varepsilon}}," + OVER_THE_BATCH,
 )
 @equation(
     "nn.batch_norm.vjp.w",
     r"\frac{\partial L}{\partial w_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s} \hat{x}_{n,c,s}, \quad"
-    r" \hat{x}_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \epsilon}}," + OVER_THE_BATCH,
+    r" \hat{x}_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \varepsilon}}," + OVER_THE_BATCH,
 )
 @equation("nn.batch_norm.vjp.b", r"\frac{\partial L}{\partial b_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s}")
 def batch_norm(x: Array, w: Array | None, b: Array | None, eps: float) -> Result:
@@ -71,18 +72,19 @@ def batch_norm(x: Array, w: Array | None, b: Array | None, eps: float) -> Result
 
 @equation(
     "nn.batch_norm_eval",
-    r"y_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \epsilon}} w_c + b_c",
+    r"y_{n,c,s} = \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \varepsilon}} w_c + b_c",
     shapes="x (N, C, S), μ (C), σ2 (C), w (C), b (C) → y (N, C, S)",
     source="Ioffe & Szegedy 2015, Alg. 2",
     conventions="μ and σ² are given: running statistics of the past, constants here",
     symbols={"μ": "mean", "σ2": "var", "ε": "eps"},
 )
 @equation(
-    "nn.batch_norm_eval.vjp.x", r"\frac{\partial L}{\partial x_{n,c,s}} = \frac{w_c}{\sqrt{\sigma^2_c + \epsilon}} g_{n,c,s}"
+    "nn.batch_norm_eval.vjp.x", r"\frac{\partial L}{\partial x_{n,c,s}} = \frac{w_c}{\sqrt{\sigma^2_c + \varepsilon}} g_{n,c,s}"
 )
 @equation(
     "nn.batch_norm_eval.vjp.w",
-    r"\frac{\partial L}{\partial w_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s} \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \epsilon}}",
+    r"\frac{\partial L}{\partial w_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s}"
+    r" \frac{x_{n,c,s} - \mu_c}{\sqrt{\sigma^2_c + \varepsilon}}",
     part="gw",
 )
 @equation("nn.batch_norm_eval.vjp.b", r"\frac{\partial L}{\partial b_c} = \sum_{n=1}^{N} \sum_{s=1}^{S} g_{n,c,s}")
@@ -120,9 +122,9 @@ def batch_norm_eval(x: Array, mean: Array, var: Array, w: Array | None, b: Array
 )
 @equation(
     "nn.layer_norm.vjp.x",
-    r"\frac{\partial L}{\partial x_{n,d}} = \frac{1}{\sqrt{\sigma^2_n + \epsilon}} \, (w_d g_{n,d}"
+    r"\frac{\partial L}{\partial x_{n,d}} = \frac{1}{\sqrt{\sigma^2_n + \varepsilon}} \left( w_d g_{n,d}"
     r" - \frac{1}{D} \sum_{k=1}^{D} w_k g_{n,k}"
-    r" - \frac{\hat{x}_{n,d}}{D} \sum_{k=1}^{D} w_k g_{n,k} \hat{x}_{n,k})," + OVER_THE_FEATURES,
+    r" - \frac{\hat{x}_{n,d}}{D} \sum_{k=1}^{D} w_k g_{n,k} \hat{x}_{n,k} \right)," + OVER_THE_FEATURES,
 )
 @equation("nn.layer_norm.vjp.w", r"\frac{\partial L}{\partial w_d} = \sum_{n=1}^{N} g_{n,d} \hat{x}_{n,d}," + OVER_THE_FEATURES)
 @equation("nn.layer_norm.vjp.b", r"\frac{\partial L}{\partial b_d} = \sum_{n=1}^{N} g_{n,d}")
@@ -143,15 +145,16 @@ def layer_norm(x: Array, dims: int, w: Array | None, b: Array | None, eps: float
     r"y_{n,c,s} = \hat{x}_{n,c,s} w_c + b_c," + OVER_THE_GROUP,
     shapes="x (N, C, S), w (C), b (C) → y (N, C, S)",
     source="Wu & He 2018",
-    conventions="channel c is in group ⌈c G / C⌉; S stands for all axes behind the channels",
+    conventions="channel c is in group k_c; S stands for all axes behind the channels",
     symbols={"ε": "eps", "G": "groups"},
 )
 @equation(
     "nn.group_norm.vjp.x",
-    r"\frac{\partial L}{\partial x_{n,c,s}} = \frac{1}{\sqrt{\sigma^2_{n, \lceil c G / C \rceil} + \epsilon}} \, (w_c g_{n,c,s}"
-    r" - \frac{G}{C S} \sum_{d=1}^{C} \sum_{r=1}^{S} w_d g_{n,d,r} [\lceil d G / C \rceil = \lceil c G / C \rceil]"
-    r" - \frac{G}{C S} \hat{x}_{n,c,s} \sum_{d=1}^{C} \sum_{r=1}^{S} w_d g_{n,d,r} \hat{x}_{n,d,r}"
-    r" [\lceil d G / C \rceil = \lceil c G / C \rceil])," + OVER_THE_GROUP,
+    r"\frac{\partial L}{\partial x_{n,c,s}}"
+    r" = \frac{1}{\sqrt{\sigma^2_{n,k_c} + \varepsilon}}"
+    r" \left( w_c g_{n,c,s} - \alpha_{n,k_c} - \hat{x}_{n,c,s} \beta_{n,k_c} \right), \quad"
+    r" \alpha_{n,j} = \frac{G}{C S} \sum_{d=1}^{C} \sum_{r=1}^{S} w_d g_{n,d,r} [k_d = j], \quad"
+    r" \beta_{n,j} = \frac{G}{C S} \sum_{d=1}^{C} \sum_{r=1}^{S} w_d g_{n,d,r} \hat{x}_{n,d,r} [k_d = j]," + OVER_THE_GROUP,
 )
 @equation(
     "nn.group_norm.vjp.w",
@@ -161,9 +164,8 @@ def layer_norm(x: Array, dims: int, w: Array | None, b: Array | None, eps: float
 def group_norm(x: Array, groups: int, w: Array | None, b: Array | None, eps: float) -> Result:
     """y[n,c,s] = x̂[n,c,s] w[c] + b[c], normalised over a group's C/G channels and all axes after      (N, C, …), (C), (C) → (N, C, …)
 
-    ∂L/∂x[n,c,s] = 1 / √(σ²[n, ⌈c G/C⌉] + ε) · (w[c] g[n,c,s]
-        − G / (C S) · Σ_d Σᵣ w[d] g[n,d,r] [⌈d G/C⌉ = ⌈c G/C⌉]
-        − G / (C S) · x̂[n,c,s] Σ_d Σᵣ w[d] g[n,d,r] x̂[n,d,r] [⌈d G/C⌉ = ⌈c G/C⌉])
+    ∂L/∂x[n,c,s] = 1 / √(σ²[n,k[c]] + ε) · (w[c] g[n,c,s] − α[n,k[c]] − x̂[n,c,s] β[n,k[c]]), α and β the means of w g and w g x̂ over
+    the group k[c] = ⌈c G/C⌉
     ∂L/∂w[c] = Σₙ Σₛ g[n,c,s] x̂[n,c,s]      ∂L/∂b[c] = Σₙ Σₛ g[n,c,s]
     """
     (N, C, *rest), axes = x.shape, tuple(range(x.ndim + 1))
@@ -180,7 +182,7 @@ def group_norm(x: Array, groups: int, w: Array | None, b: Array | None, eps: flo
 
 @equation(
     "nn.normalise",
-    r"\hat{x}_i = \frac{x_i - \mu}{\sqrt{\sigma^2 + \epsilon}}, \quad \mu = \frac{1}{n} \sum_{j=1}^{n} x_j,"
+    r"\hat{x}_i = \frac{x_i - \mu}{\sqrt{\sigma^2 + \varepsilon}}, \quad \mu = \frac{1}{n} \sum_{j=1}^{n} x_j,"
     r" \quad \sigma^2 = \frac{1}{n} \sum_{j=1}^{n} (x_j - \mu)^2",
     shapes="x (n) → x̂ (n)",
     conventions="n counts the numbers over which the mean runs",
@@ -189,9 +191,9 @@ def group_norm(x: Array, groups: int, w: Array | None, b: Array | None, eps: flo
 )
 @equation(
     "nn.normalise.vjp",
-    r"\frac{\partial L}{\partial x_i} = \frac{1}{\sqrt{\sigma^2 + \epsilon}}"
-    r" \, (g_i - \frac{1}{n} \sum_{j=1}^{n} g_j - \frac{\hat{x}_i}{n} \sum_{j=1}^{n} g_j \hat{x}_j), \quad"
-    r" \hat{x}_i = \frac{x_i - \mu}{\sqrt{\sigma^2 + \epsilon}}, \quad \mu = \frac{1}{n} \sum_{j=1}^{n} x_j,"
+    r"\frac{\partial L}{\partial x_i} = \frac{1}{\sqrt{\sigma^2 + \varepsilon}}"
+    r" \left( g_i - \frac{1}{n} \sum_{j=1}^{n} g_j - \frac{\hat{x}_i}{n} \sum_{j=1}^{n} g_j \hat{x}_j \right), \quad"
+    r" \hat{x}_i = \frac{x_i - \mu}{\sqrt{\sigma^2 + \varepsilon}}, \quad \mu = \frac{1}{n} \sum_{j=1}^{n} x_j,"
     r" \quad \sigma^2 = \frac{1}{n} \sum_{j=1}^{n} (x_j - \mu)^2",
 )
 def normalise(x: Array, axes: tuple[int, ...], eps: float) -> tuple[Array, Array, Array, Map]:

@@ -29,7 +29,9 @@ WINDOWS = {"KH": "kernel", "KW": "kernel", "SH": "stride", "SW": "stride", "PH":
     "nn.max_pool2d.vjp",
     r"\frac{\partial L}{\partial x_{n,c,h,v}} = \sum_{p=0}^{O_H-1} \sum_{q=0}^{O_W-1} g_{n,c,p,q}"
     r" [x_{n,c,h,v} = y_{n,c,p,q} \land 0 \le h + P_H - p S_H < K_H \land 0 \le v + P_W - q S_W < K_W]",
+    conventions="where a window has one largest entry; of several the first takes it all",
     part="gx",
+    helpers=("places", "pad"),
 )
 def max_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair) -> Result:
     """y[n,c,p,q] = maxᵢ maxⱼ x[n, c, p SH + i − PH, q SW + j − PW]        (N, C, H, W) → (N, C, OH, OW)
@@ -105,6 +107,7 @@ def avg_pool2d(x: Array, kernel: Pair, stride: Pair, padding: Pair, count_includ
     conventions="OH = OW = 1 is global average pooling",
     symbols={"OH": "size", "OW": "size"},
     base=0,
+    helpers=("sum_windows", "sum_runs"),
 )
 @equation(
     "nn.adaptive_avg_pool2d.vjp",

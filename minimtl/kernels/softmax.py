@@ -24,7 +24,7 @@ def largest(x: Array, axis: int | tuple[int, ...]) -> Array:
     conventions="n is the length of the axis; the other axes are looped over",
     unseen=("axis",),
 )
-@equation("nn.softmax.vjp", r"\frac{\partial L}{\partial x_i} = y_i \, (g_i - \sum_{j=1}^{n} g_j y_j)")
+@equation("nn.softmax.vjp", r"\frac{\partial L}{\partial x_i} = y_i \left( g_i - \sum_{j=1}^{n} g_j y_j \right)")
 def softmax(x: Array, axis: int) -> Result:
     """yᵢ = e^{xᵢ} / (Σⱼ e^{xⱼ})      ∂L/∂xᵢ = yᵢ (gᵢ − Σⱼ gⱼ yⱼ)"""
     e = np.exp(x - largest(x, axis))

@@ -25,7 +25,7 @@ def f(x: Any, θk: Callable[[Any], Any], φ: Callable[[Any], Any]) -> Any:
     r"L_k(\theta_k, \phi) = \sum_{i=1}^{N_k} l_k(f_k(x_{ki}; \theta_k, \phi), y_{ki})",
     symbols={"θ": "θk", "x": "D", "y": "D", "N": "D", "f": "f"},
     source="D0 §3.1",
-    conventions="a sum over samples",
+    conventions="a sum over samples: l gives a loss per sample, or their sum; a mean would be 1/N_k of it",
 )
 def task_loss(l: Loss, θk: Callable[[Any], Any], φ: Callable[[Any], Any], D: Data) -> Tensor:
     """Lₖ(θₖ, φ) = Σᵢ lₖ(fₖ(xₖᵢ; θₖ, φ), yₖᵢ)      l gives a loss per sample (reduction "none") or their sum; D0 §3.1"""
@@ -38,14 +38,14 @@ def task_loss(l: Loss, θk: Callable[[Any], Any], φ: Callable[[Any], Any], D: D
     r"L = \sum_{k=1}^{K} L_k(\theta_k, \phi) = \sum_{k=1}^{K} \sum_{i=1}^{N_k} l_k(f_k(x_{ki}; \theta_k, \phi), y_{ki})",
     symbols={"x": "D", "y": "D", "N": "D", "K": "D", "f": "f", "L": "task_loss"},
     source="D0 §3.1",
-    conventions="a sum over samples, where losses of the field are means: those are the weights αₖ = 1/Nₖ",
+    conventions="a sum over samples, of losses per sample or summed; mean losses, as the field's, are the weights αₖ = 1/Nₖ",
 )
 @equation(
     "mtl.joint_objective",
     r"\min_{\theta, \{\theta^{(i)}\}_{i=1}^{T}} \sum_{i=1}^{T} L^{(i)}(f(x^{(i)}; \theta, \theta^{(i)}), y^{(i)})",
     symbols={"L": "l", "θ": "θ", "x": "D", "y": "D", "T": "D", "f": "f"},
     source="D3 §3.1",
-    conventions="D3's letters for the same sum: θ is D0's φ, θ⁽ⁱ⁾ its θₖ, and L⁽ⁱ⁾ is of all samples of task i",
+    conventions="the objective under the min, in D3's letters: θ is D0's φ, θ⁽ⁱ⁾ its θₖ, and L⁽ⁱ⁾ is of all samples of task i",
 )
 def total_loss(l: Mapping[str, Loss], θ: Mapping[str, Any], φ: Callable[[Any], Any], D: Mapping[str, Data]) -> Tensor:
     """L = Σₖ Lₖ(θₖ, φ) = Σₖ Σᵢ lₖ(fₖ(xₖᵢ; θₖ, φ), yₖᵢ)      l, θ, D: task k → lₖ, θₖ, Dₖ = (xₖ, yₖ) of Nₖ samples; D0 §3.1
@@ -62,7 +62,7 @@ def total_loss(l: Mapping[str, Loss], θ: Mapping[str, Any], φ: Callable[[Any],
     r"\hat{L} = \sum_{k=1}^{K} \frac{N_k}{|B_k|} \sum_{i \in B_k} l_k(f_k(x_{ki}; \theta_k, \phi), y_{ki})",
     symbols={"x": "B", "y": "B", "K": "B", "f": "f"},
     source="the bridge from D0 §3.1, a sum over all samples, to the batches of D1",
-    conventions="Bₖ is a set of samples of task k, drawn uniformly",
+    conventions="Bₖ is a set of samples of task k, drawn uniformly; l as in mtl.total_loss",
 )
 def minibatch_loss(
     l: Mapping[str, Loss],
@@ -83,7 +83,7 @@ def minibatch_loss(
     r"\min_{\theta} \sum_{t=1}^{T} \alpha_t L_t(\theta)",
     symbols={"T": "L", "θ": "L"},
     source="D1 §3.1",
-    conventions="the function is the objective; the parameters θ are inside the losses",
+    conventions="the function is the objective under the min; the parameters θ are inside the losses",
 )
 def weighted_loss(L: Mapping[str, Tensor], α: Mapping[str, float]) -> Tensor:
     """min_θ Σₜ αₜ Lₜ(θ)      L: one scalar loss per task, α: one weight per task → scalar; D1 §3.1"""
@@ -95,7 +95,7 @@ def weighted_loss(L: Mapping[str, Tensor], α: Mapping[str, float]) -> Tensor:
     r"L(\theta) = \sum_{i=1}^{n} L_i(\theta) + \lambda R(\theta)",
     symbols={"n": "L"},
     source="D2 §3.1.4, §3.2.4",
-    conventions="λ > 0; D2 prints it for multi-task and for transfer learning, and uses it in neither listing",
+    conventions="λ > 0, and here 0 too; D2 prints it for multi-task and for transfer learning, and uses it in neither listing",
 )
 def regularised_loss(L: Sequence[Callable[[Any], Tensor]], R: Callable[[Any], Tensor], λ: float, θ: Any) -> Tensor:
     """L(θ) = Σᵢ Lᵢ(θ) + λ R(θ)      L: a loss of the parameters θ per task, R: a penalty on them, λ ≥ 0; D2 §3.1.4"""

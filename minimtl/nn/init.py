@@ -65,7 +65,7 @@ def ones_(tensor: Tensor) -> Tensor:
     "init.fans",
     r"\mathrm{fans}(w) = (I \prod_{k \in K} k, O \prod_{k \in K} k)",
     symbols={"I": "tensor", "O": "tensor", "K": "tensor"},
-    conventions="w has the shape (O, I, …), K are the sizes behind: (KH, KW) of a filter, none of a matrix",
+    conventions="w has the shape (O, I, …), K are the sizes behind, none of a matrix; fan_in, then fan_out",
 )
 def fans(tensor: Tensor) -> tuple[int, int]:
     """fans(w) = (I Π_{k ∈ K} k, O Π_{k ∈ K} k)
@@ -108,7 +108,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     r"w_i = -a + 2 a u_i, \quad "
     r"a = \mathrm{gain} \sqrt{\frac{6}{\mathrm{fan}_{\mathrm{in}} + \mathrm{fan}_{\mathrm{out}}}}, \quad u_i \sim U(0, 1)",
     symbols={"u": "generator", "fanin": "tensor", "fanout": "tensor"},
-    source="Glorot & Bengio 2010",
+    source="Glorot & Bengio 2010; the gain is PyTorch's",
 )
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """w ~ U(−a, a):  wᵢ = −a + 2 a uᵢ,  a = gain √(6 / (fan_in + fan_out))      Glorot & Bengio 2010"""
@@ -122,7 +122,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | No
     r"\sigma = \mathrm{gain} \sqrt{\frac{2}{\mathrm{fan}_{\mathrm{in}} + \mathrm{fan}_{\mathrm{out}}}}, \quad "
     r"z_i \sim \mathcal{N}(0, 1)",
     symbols={"z": "generator", "fanin": "tensor", "fanout": "tensor"},
-    source="Glorot & Bengio 2010",
+    source="Glorot & Bengio 2010; the gain is PyTorch's",
 )
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """w ~ N(0, σ²):  wᵢ = σ zᵢ,  σ = gain √(2 / (fan_in + fan_out))      Glorot & Bengio 2010"""
@@ -142,6 +142,7 @@ def kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float
     r"\sigma = \frac{\mathrm{gain}(f, a)}{\sqrt{\mathrm{fan}}}, \quad u_i \sim U(0, 1)",
     symbols={"u": "generator", "gain": "calculate_gain", "f": "nonlinearity", "fan": "mode"},
     source="He et al. 2015",
+    helpers=("kaiming_std",),
     conventions="fan is fan_in or fan_out, as mode says; a is the slope of leaky_relu",
     unseen=("tensor",),
 )
@@ -162,6 +163,7 @@ def kaiming_uniform_(
     r"w_i = \sigma z_i, \quad \sigma = \frac{\mathrm{gain}(f, a)}{\sqrt{\mathrm{fan}}}, \quad z_i \sim \mathcal{N}(0, 1)",
     symbols={"z": "generator", "gain": "calculate_gain", "f": "nonlinearity", "fan": "mode"},
     source="He et al. 2015",
+    helpers=("kaiming_std",),
     conventions="fan is fan_in or fan_out, as mode says; a is the slope of leaky_relu",
     unseen=("tensor",),
 )

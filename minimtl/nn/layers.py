@@ -52,6 +52,7 @@ class Weighted(Module):
         "init.default",
         r"w_i = -a + 2 a u_i, \quad a = \frac{1}{\sqrt{\mathrm{fan}_{\mathrm{in}}}}, \quad u_i \sim U(0, 1)",
         symbols={"u": "init", "fanin": "shape"},
+        source="PyTorch's Linear and Conv2d",
         conventions="i runs over the weights and then the biases, which are drawn alike",
         unseen=("outputs", "bias"),
     )

@@ -39,7 +39,7 @@ def batch_norm_eval(x: Array, mean: Array, var: Array, weight: Array | None, bia
     "nn.running_statistics",
     r"r \leftarrow (1 - m) \, r + m \mu, \quad v \leftarrow (1 - m) \, v + m \frac{n}{n - 1} \sigma^2",
     source="Ioffe & Szegedy 2015",
-    conventions="μ, σ²: mean and variance of the n numbers of a channel; v is the unbiased estimate, as PyTorch's",
+    conventions="μ, σ²: mean and variance of the n numbers of a channel in the batch; m weights the new, v averages unbiased estimates",
     symbols={"r": "running_mean", "v": "running_var", "m": "momentum", "μ": "input", "σ2": "input", "n": "input"},
     unseen=("weight", "bias", "training", "eps"),
 )
@@ -113,16 +113,14 @@ def group_norm(
 
 @equation(
     "nn.dropout.vjp",
-    r"\frac{\partial L}{\partial x_i} = \frac{G_i [u_i \ge p]}{1 - p}",
+    r"\frac{\partial L}{\partial x_i} = G_i m_i s, \quad m_i = [u_i \ge p], \quad s = \frac{1}{1 - p}",
     symbols={"u": "mask", "p": "scale"},
+    conventions="m is `mask`, s is `scale`",
     unseen=("x",),
 )
 @differentiable
 def masked(x: Array, mask: Array, scale: float) -> Result:
-    """yᵢ = xᵢ mᵢ s      ∂L/∂xᵢ = Gᵢ mᵢ s      m: a mask, and s: a scale, of the caller
-
-    Of dropout, with m = [u ≥ p] and s = 1/(1 − p): ∂L/∂xᵢ = Gᵢ [uᵢ ≥ p] / (1 − p)
-    """
+    """yᵢ = xᵢ mᵢ s      ∂L/∂xᵢ = Gᵢ mᵢ s      m: a mask, and s: a scale, of the caller"""
     return x * mask * scale, lambda G: G * mask * scale
 
 
@@ -131,7 +129,7 @@ def masked(x: Array, mask: Array, scale: float) -> Result:
     r"y_i = \frac{x_i [u_i \ge p]}{1 - p}, \quad u_i \sim U(0, 1)",
     shapes="x (n) → y (n)",
     source="Srivastava et al. 2014",
-    conventions="scaled in training, so that evaluation is y = x",
+    conventions="in training; evaluation is y = x. At p = 1 all is 0",
     symbols={"x": "input", "u": "generator"},
     unseen=("training",),
 )

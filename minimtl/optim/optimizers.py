@@ -112,7 +112,8 @@ class Adam(Optimizer):
         symbols={"θ": "p", "m": "state", "v": "state", "t": "state", "η": "group", "λ": "group"}
         | {"β1": "group", "β2": "group", "ε": "group"},
         source="Kingma & Ba 2015",
-        conventions="ε stands beside the root of the corrected v; m, v and t begin at 0; from m on: `adam_step`",
+        conventions="ε stands beside the root of the corrected v; m, v and t begin at 0",
+        helpers=("adam_step",),
     )
     def move(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
         """t ← t + 1;  g ← g + λ θ;  m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²
@@ -146,7 +147,8 @@ class AdamW(Adam):
         symbols={"θ": "p", "m": "state", "v": "state", "t": "state", "η": "group", "λ": "group"}
         | {"β1": "group", "β2": "group", "ε": "group"},
         source="Loshchilov & Hutter 2019",
-        conventions="the decay is multiplied by η, as in PyTorch; ε stands beside the root; from m on: `adam_step`",
+        conventions="the decay is multiplied by η, as in PyTorch; ε stands beside the root",
+        helpers=("adam_step",),
     )
     def move(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
         """t ← t + 1;  θ ← θ − η λ θ;  m ← β₁ m + (1 − β₁) g;  v ← β₂ v + (1 − β₂) g²

@@ -25,7 +25,7 @@ Losses = Callable[[], Mapping[str, Tensor]]
 @equation(
     "mtl.own_gradient",
     r"\frac{\partial L_j}{\partial \theta_k} = 0 \quad \text{for } j \ne k",
-    source="D0 §3.1",
+    source="follows from D0 §3.1",
     conventions="Lⱼ(θⱼ, φ) does not contain θₖ",
     unseen=("losses", "θ"),
 )
@@ -46,7 +46,7 @@ def check_own_parameters(losses: Losses, θ: Mapping[str, Iterable[Tensor]]) -> 
     "mtl.shared_gradient",
     r"\frac{\partial L}{\partial \phi_i} = \sum_{k=1}^{K} \alpha_k \frac{\partial L_k}{\partial \phi_i}",
     symbols={"dLk_dφ": "losses", "K": "losses"},
-    source="D1 §3.1",
+    source="follows from D1 §3.1",
     unseen=("φ", "total", "rtol"),
 )
 def check_shared_parameters(
@@ -73,7 +73,7 @@ def check_shared_parameters(
     "tl.delta_gradient",
     r"\frac{\partial L}{\partial \theta'_i} = \frac{\partial L}{\partial \theta_i}",
     symbols={"dL_dθ": "loss"},
-    source="D3 §3.2",
+    source="follows from D3 §3.2",
     conventions="both at θ + θ′",
     unseen=("model", "seed", "rtol"),
 )

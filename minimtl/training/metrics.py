@@ -9,7 +9,7 @@ from minimtl.nn.functional import l1_loss, mse_loss
 
 @equation(
     "metrics.accuracy",
-    r"y = \frac{1}{N} \sum_{0 \le n < N} [x_{n, t_n} = \max_{0 \le c < C} x_{nc}]",
+    r"y = \frac{1}{N} \sum_{n=0}^{N-1} [x_{n, t_n} = \max_{0 \le c < C} x_{n,c}]",
     symbols={"x": "output", "t": "target"},
     shapes="x (N, C), t (N) → y ()",
     conventions="where two outputs are the largest the first counts",

@@ -17,7 +17,8 @@ M = TypeVar("M", bound=Module)
     r"\theta_t^* = \arg\min_{\theta_t} L_t(\theta_t)"
     r" = \arg\min_{\theta_t} \sum_{i=1}^{N_t} l_t(f_t(x_{ti}; \theta_t), y_{ti}), \quad \theta_t \leftarrow \theta_s",
     source="D0 §3.2",
-    conventions="the search starts at θₜ ← θₛ; a sum over samples",
+    conventions="so many steps of an optimiser from θₜ ← θₛ. Checked: of least squares it finds the known minimum; without a step it "
+    "gives θₛ; θₛ is not moved",
 )
 def fine_tune(L: Callable[[M], Tensor], θs: M, optimizer: Callable[[Iterable[Parameter]], Optimizer], steps: int) -> M:
     """θₜ* = arg min L_t(θₜ), started at θₜ ← θₛ      D0 §3.2
@@ -41,7 +42,7 @@ def fine_tune(L: Callable[[M], Tensor], θs: M, optimizer: Callable[[Iterable[Pa
     r"\min_{\theta'} L^{(t)}(f(x^{(t)}; \theta + \theta'), y^{(t)})",
     symbols={"x": "D", "y": "D", "t": "D"},
     source="D3 §3.2",
-    conventions="the pretrained θ stays; D3 §3.3 step 2.3 moves it instead",
+    conventions="the objective under the min; the pretrained θ stays; D3 §3.3 step 2.3 moves it instead",
 )
 def delta_loss(
     L: Callable[[Any, Tensor], Tensor],

@@ -17,7 +17,9 @@ SINGLE = 1e-6  # where the engine computes with float32
 
 
 @check(
-    "data.to_tensor", wrong=[("255", "256"), ("x_{nhwc}", "x_{nwhc}"), (r"\frac{x_{nhwc}}{255}", "x_{nhwc}")], tolerance=SINGLE
+    "data.to_tensor",
+    wrong=[("255", "256"), ("x_{n,h,w,c}", "x_{nwhc}"), (r"\frac{x_{n,h,w,c}}{255}", "x_{n,h,w,c}")],
+    tolerance=SINGLE,
 )
 def to_tensor(d: Draw) -> Drawn:
     """Colour images and grey ones, which have one channel, and are not 3 wide: that would be colour."""
@@ -26,7 +28,7 @@ def to_tensor(d: Draw) -> Drawn:
     return {"x": x.astype(int)}, ToTensor()(x if colour else x[..., 0]).array
 
 
-@check("data.normalize", wrong=[(r"\sigma_c", r"\sigma_c^2"), (r"x_{nchw} - \mu_c", r"x_{nchw}"), (r"\mu_c", r"\mu_n")])
+@check("data.normalize", wrong=[(r"\sigma_c", r"\sigma_c^2"), (r"x_{n,c,h,w} - \mu_c", r"x_{n,c,h,w}"), (r"\mu_c", r"\mu_n")])
 def normalize(d: Draw) -> Drawn:
     """A mean and a deviation for each channel, or the same for all."""
     x = d.array(d.size(), d.size(), d.size(), d.size())
@@ -96,7 +98,7 @@ def clip_grad_value(d: Draw) -> Drawn:
     wrong=[
         (r"\frac{1}{N} ", ""),
         (r"\max_{0 \le c < C}", r"\min_{0 \le c < C}"),
-        (r"= \max_{0 \le c < C} x_{nc}", r"> 0"),
+        (r"= \max_{0 \le c < C} x_{n,c}", r"> 0"),
     ],
     tolerance=SINGLE,
 )

@@ -7,7 +7,7 @@ from minimtl.equations.draw import Draw
 
 # ε is as large as the variance, so that it matters whether it stands under the root
 MEAN = r"\frac{1}{N} \sum_{n=1}^{N}"
-ROOT = (r"\sqrt{\sigma^2_c + \epsilon}", r"(\sigma^2_c + \epsilon)")
+ROOT = (r"\sqrt{\sigma^2_c + \varepsilon}", r"(\sigma^2_c + \varepsilon)")
 
 
 def channels(d: Draw) -> Values:
@@ -41,7 +41,7 @@ operation(
     lambda d: {"x": d.distinct(d.size(2, 5)), "ε": d.number(0.1, 1)},
     lambda v: F.layer_norm(v.x, v.x.shape, eps=v.ε),
     {
-        "": [(r"\sqrt{\sigma^2 + \epsilon}", r"(\sqrt{\sigma^2} + \epsilon)"), (r"(x_j - \mu)^2", "x_j^2")],
+        "": [(r"\sqrt{\sigma^2 + \varepsilon}", r"(\sqrt{\sigma^2} + \varepsilon)"), (r"(x_j - \mu)^2", "x_j^2")],
         ".vjp": [(r" - \frac{1}{n} \sum_{j=1}^{n} g_j -", " -"), (r"\frac{\hat{x}_i}{n}", r"\hat{x}_i")],
     },
 )
@@ -73,7 +73,10 @@ operation(
     features,
     lambda v: F.layer_norm(v.x, (v.x.shape[-1],), v.w, v.b, v.ε),
     {
-        "": [(r"\hat{x}_{n,d} w_d", r"x_{n,d} w_d"), (r"\sqrt{\sigma^2_n + \epsilon}", r"(\sqrt{\sigma^2_n} + \epsilon)")],
+        "": [
+            (r"\hat{x}_{n,d} w_d", r"x_{n,d} w_d"),
+            (r"\sqrt{\sigma^2_n + \varepsilon}", r"(\sqrt{\sigma^2_n} + \varepsilon)"),
+        ],
         ".vjp.x": [
             (r"\frac{1}{D} \sum_{k=1}^{D} w_k g_{n,k} ", "0 "),
             (r"w_k g_{n,k} \hat{x}_{n,k}", r"g_{n,k} \hat{x}_{n,k}"),
@@ -89,9 +92,9 @@ operation(
     {
         "": [
             (r"\hat{x}_{n,c,s} w_c", "x_{n,c,s} w_c"),
-            (r"(x_{n,c,s} - \mu_{n,k})^2 [\lceil c G / C \rceil = k]", r"(x_{n,c,s} - \mu_{n,k})^2"),
+            (r"(x_{n,d,r} - \mu_{n,j})^2 [k_d = j]", r"(x_{n,d,r} - \mu_{n,j})^2"),
         ],
-        ".vjp.x": [(r"w_d g_{n,d,r} [", r"g_{n,d,r} [")],
+        ".vjp.x": [(r"w_d g_{n,d,r} [", r"g_{n,d,r} ["), (r" - \alpha_{n,k_c}", "")],
         ".vjp.w": [(r"\sum_{n=1}^{N}", MEAN)],
         ".vjp.b": [(r"\sum_{n=1}^{N}", MEAN)],
     },
