@@ -31,7 +31,8 @@ TASKS = ("1", "2")
 # %% [markdown]
 r"""
 **The network** D0's `SharedNet` is Linear(100 → 50), each `TaskNet` is Linear(50 → 10). There is no activation between them, so
-θₖ ∘ φ is one affine map of rank at most 50: enough to see the parts, too little to learn much.
+each θₖ ∘ φ is one affine map, of rank at most 10, and both together have rank at most 20: 50 shared features restrict nothing. That is
+enough to see the parts, and too little to learn much.
 """
 
 
