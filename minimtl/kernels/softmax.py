@@ -32,15 +32,31 @@ def softmax(x: Array, axis: int) -> Result:
     return y, lambda g: y * (g - (g * y).sum(axis=axis, keepdims=True))
 
 
+@equation(
+    "nn.log_softmax",
+    r"y_i = \ln \frac{e^{x_i}}{\sum_{j=1}^{n} e^{x_j}}",
+    shapes="x (n) → y (n)",
+    conventions="n is the length of the axis; the other axes are looped over",
+    unseen=("axis",),
+)
+@equation("nn.log_softmax.vjp", r"\frac{\partial L}{\partial x_i} = g_i - e^{y_i} \sum_{j=1}^{n} g_j")
 def log_softmax(x: Array, axis: int) -> Result:
-    """yᵢ = xᵢ − ln Σⱼ e^{xⱼ}      gxᵢ = gᵢ − e^{yᵢ} Σⱼ gⱼ"""
+    """yᵢ = ln(e^{xᵢ} / (Σⱼ e^{xⱼ})) = xᵢ − ln Σⱼ e^{xⱼ}      ∂L/∂xᵢ = gᵢ − e^{yᵢ} Σⱼ gⱼ"""
     z = x - largest(x, axis)
     y = z - np.log(np.exp(z).sum(axis=axis, keepdims=True))
     return y, lambda g: g - np.exp(y) * g.sum(axis=axis, keepdims=True)
 
 
+@equation(
+    "nn.logsumexp",
+    r"y = \ln \sum_{j=1}^{n} e^{x_j}",
+    shapes="x (n) → y ()",
+    conventions="n is the number of entries along the axes; the other axes are looped over",
+    unseen=("axis", "keepdims"),
+)
+@equation("nn.logsumexp.vjp", r"\frac{\partial L}{\partial x_i} = g \frac{e^{x_i}}{\sum_{j=1}^{n} e^{x_j}}")
 def logsumexp(x: Array, axis: tuple[int, ...], keepdims: bool) -> Result:
-    """y = ln Σⱼ e^{xⱼ}      gxᵢ = g e^{xᵢ − y}"""
+    """y = ln(Σⱼ e^{xⱼ})      ∂L/∂xᵢ = g e^{xᵢ} / (Σⱼ e^{xⱼ}) = g e^{xᵢ − y}"""
     m = largest(x, axis)
     y = m + np.log(np.exp(x - m).sum(axis=axis, keepdims=True))
 

@@ -10,41 +10,53 @@ from minimtl.kernels.shared import Result
 from minimtl.ops import check
 
 
+@equation("ops.exp", r"y_i = e^{x_i}", shapes="x (n) → y (n)")
+@equation("ops.exp.vjp", r"\frac{\partial L}{\partial x_i} = G_i y_i")
 @differentiable
 def exp(x: Array) -> Result:
-    """y = eˣ      ∂L/∂x = G y"""
+    """yᵢ = e^{xᵢ}      ∂L/∂xᵢ = Gᵢ yᵢ"""
     y = np.exp(x)
     return y, lambda G: G * y
 
 
+@equation("ops.log", r"y_i = \ln x_i", shapes="x (n) → y (n)", conventions="−∞ at 0, NaN below")
+@equation("ops.log.vjp", r"\frac{\partial L}{\partial x_i} = \frac{G_i}{x_i}")
 @differentiable
 def log(x: Array) -> Result:
-    """y = ln x      ∂L/∂x = G / x      −∞ at 0, NaN below"""
+    """yᵢ = ln xᵢ      ∂L/∂xᵢ = Gᵢ/xᵢ      −∞ at 0, NaN below"""
     return np.log(x), lambda G: G / x
 
 
+@equation("ops.sqrt", r"y_i = \sqrt{x_i}", shapes="x (n) → y (n)", conventions="NaN below 0")
+@equation("ops.sqrt.vjp", r"\frac{\partial L}{\partial x_i} = \frac{G_i}{2 y_i}")
 @differentiable
 def sqrt(x: Array) -> Result:
-    """y = √x      ∂L/∂x = G / 2y      NaN below 0"""
+    """yᵢ = √xᵢ      ∂L/∂xᵢ = Gᵢ / (2 yᵢ)      NaN below 0"""
     y = np.sqrt(x)
     return y, lambda G: G / (2 * y)
 
 
+@equation("ops.abs", r"y_i = |x_i|", shapes="x (n) → y (n)", conventions="the derivative at 0 is 0")
+@equation("ops.abs.vjp", r"\frac{\partial L}{\partial x_i} = G_i \, \mathrm{sign}(x_i)")
 @differentiable
 def abs(x: Array) -> Result:
-    """y = |x|      ∂L/∂x = G sign x, which is 0 at 0"""
+    """yᵢ = |xᵢ|      ∂L/∂xᵢ = Gᵢ sign xᵢ, which is 0 at 0"""
     return np.abs(x), lambda G: G * np.sign(x)
 
 
+@equation("ops.sin", r"y_i = \sin x_i", shapes="x (n) → y (n)")
+@equation("ops.sin.vjp", r"\frac{\partial L}{\partial x_i} = G_i \cos x_i")
 @differentiable
 def sin(x: Array) -> Result:
-    """y = sin x      ∂L/∂x = G cos x"""
+    """yᵢ = sin xᵢ      ∂L/∂xᵢ = Gᵢ cos xᵢ"""
     return np.sin(x), lambda G: G * np.cos(x)
 
 
+@equation("ops.cos", r"y_i = \cos x_i", shapes="x (n) → y (n)")
+@equation("ops.cos.vjp", r"\frac{\partial L}{\partial x_i} = -G_i \sin x_i")
 @differentiable
 def cos(x: Array) -> Result:
-    """y = cos x      ∂L/∂x = −G sin x"""
+    """yᵢ = cos xᵢ      ∂L/∂xᵢ = −Gᵢ sin xᵢ"""
     return np.cos(x), lambda G: -G * np.sin(x)
 
 
@@ -57,23 +69,45 @@ def tanh(x: Array) -> Result:
     return y, lambda G: G * (1 - y * y)
 
 
+@equation("nn.sigmoid", r"y_i = \frac{1}{1 + e^{-x_i}}", shapes="x (n) → y (n)")
+@equation("nn.sigmoid.vjp", r"\frac{\partial L}{\partial x_i} = G_i y_i \, (1 - y_i)")
 @differentiable
 def sigmoid(x: Array) -> Result:
-    """y = 1 / (1 + e⁻ˣ)      ∂L/∂x = G y (1 − y)"""
+    """yᵢ = 1 / (1 + e^{−xᵢ})      ∂L/∂xᵢ = Gᵢ yᵢ (1 − yᵢ)"""
     y = kernels.sigmoid(x)
     return y, lambda G: G * (y * (1 - y))
 
 
+@equation(
+    "nn.relu",
+    r"y_i = \max(x_i, 0)",
+    shapes="x (n) → y (n)",
+    source="Nair & Hinton 2010",
+    conventions="the derivative at 0 is 0",
+)
+@equation("nn.relu.vjp", r"\frac{\partial L}{\partial x_i} = G_i \, [x_i > 0]")
 @differentiable
 def relu(x: Array) -> Result:
-    """y = max(x, 0)      ∂L/∂x = G [x > 0]"""
+    """yᵢ = max(xᵢ, 0)      ∂L/∂xᵢ = Gᵢ [xᵢ > 0]"""
     y = np.maximum(x, 0)
     return y, lambda G: G * (y > 0)
 
 
+@equation(
+    "nn.leaky_relu",
+    r"y_i = \begin{cases} x_i & x_i > 0 \\ s x_i & \text{otherwise} \end{cases}",
+    symbols={"s": "negative_slope"},
+    shapes="x (n) → y (n)",
+    source="Maas et al. 2013",
+    conventions="the derivative at 0 is s",
+)
+@equation(
+    "nn.leaky_relu.vjp",
+    r"\frac{\partial L}{\partial x_i} = \begin{cases} G_i & x_i > 0 \\ s \, G_i & \text{otherwise} \end{cases}",
+)
 @differentiable
 def leaky_relu(x: Array, negative_slope: float = 0.01) -> Result:
-    """y = x where x > 0, else s x      ∂L/∂x = G where x > 0, else s G      s: negative_slope"""
+    """yᵢ = xᵢ where xᵢ > 0, else s xᵢ      ∂L/∂xᵢ = Gᵢ where xᵢ > 0, else s Gᵢ      s: negative_slope"""
     check.number("leaky_relu", "negative_slope", negative_slope)
     return np.where(x > 0, x, negative_slope * x), lambda G: np.where(x > 0, G, negative_slope * G)
 
@@ -86,9 +120,25 @@ def gelu(x: Array, approximate: str = "none") -> Result:
     return kernels.GELU[approximate](x)
 
 
+@equation(
+    "nn.softplus",
+    r"y_i = \begin{cases} x_i & \beta x_i > \theta \\ \frac{\ln(1 + e^{\beta x_i})}{\beta} & \text{otherwise} \end{cases}",
+    symbols={"β": "beta", "θ": "threshold"},
+    shapes="x (n) → y (n)",
+    source="Dugas et al. 2001",
+    conventions="beyond the threshold θ the function is taken for x itself, as in PyTorch",
+)
+@equation(
+    "nn.softplus.vjp",
+    r"\frac{\partial L}{\partial x_i} = \begin{cases} G_i & \beta x_i > \theta \\"
+    r" \frac{G_i}{1 + e^{-\beta x_i}} & \text{otherwise} \end{cases}",
+)
 @differentiable
 def softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Result:
-    """y = ln(1 + e^{βx}) / β      ∂L/∂x = G σ(βx)      where βx > threshold, y = x as in PyTorch"""
+    """yᵢ = xᵢ where β xᵢ > θ, else ln(1 + e^{β xᵢ}) / β      θ: threshold, as in PyTorch
+
+    ∂L/∂xᵢ = Gᵢ where β xᵢ > θ, else Gᵢ / (1 + e^{−β xᵢ})
+    """
     check.number("softplus", "beta", beta)
     check.number("softplus", "threshold", threshold)
     linear = x * beta > threshold
