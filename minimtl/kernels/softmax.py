@@ -66,10 +66,28 @@ def logsumexp(x: Array, axis: tuple[int, ...], keepdims: bool) -> Result:
     return y if keepdims else y.squeeze(axis), gx
 
 
+@equation(
+    "nn.soft_cross_entropy",
+    r"y_n = -\sum_{k=1}^{C} q_{nk} \ln \frac{e^{x_{nk}}}{\sum_{j=1}^{C} e^{x_{nj}}}",
+    shapes="x (N, C), q (N, C) → y (N)",
+    conventions="of each sample, before the reduction; q need not sum to 1: it holds class weights too; 0 · (−∞) counts as 0",
+)
+@equation(
+    "nn.soft_cross_entropy.vjp.x",
+    r"\frac{\partial L}{\partial x_{nk}}"
+    r" = g_n \left(\frac{e^{x_{nk}}}{\sum_{j=1}^{C} e^{x_{nj}}} \sum_{j=1}^{C} q_{nj} - q_{nk}\right)",
+)
+@equation(
+    "nn.soft_cross_entropy.vjp.q",
+    r"\frac{\partial L}{\partial q_{nk}} = -g_n \ln \frac{e^{x_{nk}}}{\sum_{j=1}^{C} e^{x_{nj}}}",
+)
 def cross_entropy(x: Array, q: Array) -> Result:
-    """yₙ = −Σ_c q_nc ln softmax(x)_nc      (N, C, …), (N, C, …) → (N, …)
+    """yₙ = −Σₖ qₙₖ ln(e^{xₙₖ} / (Σⱼ e^{xₙⱼ}))      (N, C, …), (N, C, …) → (N, …)
 
-    gx = g (softmax(x) Σ_c q_nc − q)      gq = −g ln softmax(x)      q are the target probabilities, times class weights.
+    ∂L/∂xₙₖ = gₙ (e^{xₙₖ} / (Σⱼ e^{xₙⱼ}) · Σⱼ qₙⱼ − qₙₖ)
+    ∂L/∂qₙₖ = −gₙ ln(e^{xₙₖ} / (Σⱼ e^{xₙⱼ}))
+
+    q are the target probabilities, times class weights.
     """
     z = x - largest(x, 1)
     log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))

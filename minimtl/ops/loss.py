@@ -1,6 +1,7 @@
 """Losses: how far the input is from the target, per sample, then averaged, summed or left ("mean", "sum", "none").
 
-A mean divides by the number of entries, as PyTorch's, where D0 prints a sum over samples; `mtl.total_loss` sums.
+A mean divides by the number of entries, as PyTorch's, where D0 prints a sum over samples; `mtl.total_loss` sums. G is the
+gradient of l.
 """
 
 import numpy as np
@@ -8,11 +9,16 @@ import numpy as np
 from minimtl import dtypes, kernels
 from minimtl.autograd import Tensor, differentiable
 from minimtl.backend import Array
+from minimtl.equation import equation
 from minimtl.kernels.shared import Result
 from minimtl.ops import check
 from minimtl.ops.arithmetic import where
 from minimtl.ops.elementwise import abs, exp, log
 from minimtl.ops.reduce import mean, sum
+
+MEAN = 'with reduction "mean", over entries of whatever shape; "sum" leaves 1/n out, "none" the sum as well'
+NONE = 'of each entry, with reduction "none"; "mean" and "sum" follow'
+PAIR = {"x": "input", "y": "target"}
 
 
 def reduced(name: str, losses: Tensor, reduction: str) -> Tensor:
@@ -37,21 +43,69 @@ def no_nan(name: str, target: Array) -> None:
         raise ValueError(f"{name}: the target holds NaN")
 
 
+@equation(
+    "nn.mse_loss",
+    r"l = \frac{1}{n} \sum_{i=1}^{n} (x_i - y_i)^2",
+    symbols=PAIR,
+    shapes="x (n), y (n) → l ()",
+    conventions=f"no factor ½; {MEAN}",
+    unseen=("reduction",),
+)
+@equation("nn.mse_loss.vjp.x", r"\frac{\partial L}{\partial x_i} = \frac{2}{n} G \, (x_i - y_i)")
+@equation("nn.mse_loss.vjp.y", r"\frac{\partial L}{\partial y_i} = -\frac{2}{n} G \, (x_i - y_i)")
 def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """l = (x − y)²      shapes must agree: broadcasting (N, 1) against (N) would compare all pairs"""
+    """l = 1/n Σᵢ (xᵢ − yᵢ)²      shapes must agree: broadcasting (N, 1) against (N) would compare all pairs
+
+    ∂L/∂xᵢ = 2/n G (xᵢ − yᵢ)      ∂L/∂yᵢ = −2/n G (xᵢ − yᵢ)
+    """
     targets_like("mse_loss", input, target)
     d = input - target
     return reduced("mse_loss", d * d, reduction)
 
 
+@equation(
+    "nn.l1_loss",
+    r"l = \frac{1}{n} \sum_{i=1}^{n} |x_i - y_i|",
+    symbols=PAIR,
+    shapes="x (n), y (n) → l ()",
+    conventions=f"{MEAN}; the derivative is 0 where x = y",
+    unseen=("reduction",),
+)
+@equation("nn.l1_loss.vjp.x", r"\frac{\partial L}{\partial x_i} = \frac{G}{n} \mathrm{sign}(x_i - y_i)")
+@equation("nn.l1_loss.vjp.y", r"\frac{\partial L}{\partial y_i} = -\frac{G}{n} \mathrm{sign}(x_i - y_i)")
 def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    """l = |x − y|"""
+    """l = 1/n Σᵢ |xᵢ − yᵢ|      ∂L/∂xᵢ = G/n sign(xᵢ − yᵢ)      ∂L/∂yᵢ = −G/n sign(xᵢ − yᵢ)"""
     targets_like("l1_loss", input, target)
     return reduced("l1_loss", abs(input - target), reduction)
 
 
+HUBER_SLOPE = r"\begin{cases} u & |u| \le \delta \\ \delta \, \mathrm{sign}(u) & \text{otherwise} \end{cases}"
+
+
+@equation(
+    "nn.huber_loss",
+    r"l = \frac{1}{n} \sum_{i=1}^{n} h(x_i - y_i),"
+    r" \quad h(u) = \begin{cases} \frac{1}{2} u^2 & |u| \le \delta \\"
+    r" \delta \, (|u| - \frac{1}{2} \delta) & \text{otherwise} \end{cases}",
+    symbols={**PAIR, "δ": "delta"},
+    shapes="x (n), y (n) → l ()",
+    source="Huber 1964",
+    conventions=MEAN,
+    unseen=("reduction",),
+)
+@equation(
+    "nn.huber_loss.vjp.x",
+    r"\frac{\partial L}{\partial x_i} = \frac{G}{n} h'(x_i - y_i), \quad h'(u) = " + HUBER_SLOPE,
+)
+@equation(
+    "nn.huber_loss.vjp.y",
+    r"\frac{\partial L}{\partial y_i} = -\frac{G}{n} h'(x_i - y_i), \quad h'(u) = " + HUBER_SLOPE,
+)
 def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0) -> Tensor:
-    """l = ½ (x − y)² where |x − y| ≤ δ, else δ (|x − y| − ½ δ)"""
+    """l = 1/n Σᵢ h(xᵢ − yᵢ)      h(u) = ½ u² where |u| ≤ δ, else δ (|u| − ½ δ)
+
+    ∂L/∂xᵢ = G/n h′(xᵢ − yᵢ)      ∂L/∂yᵢ = −G/n h′(xᵢ − yᵢ)
+    """
     targets_like("huber_loss", input, target)
     check.number("huber_loss", "delta", delta)
     if delta <= 0:
@@ -65,8 +119,32 @@ def huber(input: Tensor, target: Tensor, delta: float) -> Tensor:
     return where(d <= delta, 0.5 * d * d, delta * (d - 0.5 * delta))
 
 
+SMOOTH_SLOPE = r"\begin{cases} \frac{u}{\beta} & |u| < \beta \\ \mathrm{sign}(u) & \text{otherwise} \end{cases}"
+
+
+@equation(
+    "nn.smooth_l1_loss",
+    r"l = \frac{1}{n} \sum_{i=1}^{n} h(x_i - y_i),"
+    r" \quad h(u) = \begin{cases} \frac{u^2}{2 \beta} & |u| < \beta \\ |u| - \frac{1}{2} \beta & \text{otherwise} \end{cases}",
+    symbols={**PAIR, "β": "beta"},
+    shapes="x (n), y (n) → l ()",
+    source="Girshick 2015",
+    conventions=MEAN,
+    unseen=("reduction",),
+)
+@equation(
+    "nn.smooth_l1_loss.vjp.x",
+    r"\frac{\partial L}{\partial x_i} = \frac{G}{n} h'(x_i - y_i), \quad h'(u) = " + SMOOTH_SLOPE,
+)
+@equation(
+    "nn.smooth_l1_loss.vjp.y",
+    r"\frac{\partial L}{\partial y_i} = -\frac{G}{n} h'(x_i - y_i), \quad h'(u) = " + SMOOTH_SLOPE,
+)
 def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
-    """l = ½ (x − y)² / β where |x − y| < β, else |x − y| − ½ β: Huber's loss divided by β"""
+    """l = 1/n Σᵢ h(xᵢ − yᵢ)      h(u) = u² / 2β where |u| < β, else |u| − ½ β: Huber's loss divided by β
+
+    ∂L/∂xᵢ = G/n h′(xᵢ − yᵢ)      ∂L/∂yᵢ = −G/n h′(xᵢ − yᵢ)
+    """
     targets_like("smooth_l1_loss", input, target)
     check.number("smooth_l1_loss", "beta", beta)
     if beta < 0:
@@ -74,10 +152,22 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
     return reduced("smooth_l1_loss", huber(input, target, beta) / beta if beta else abs(input - target), reduction)
 
 
+@equation(
+    "nn.kl_div",
+    r"l = \frac{1}{N} \sum_{n=1}^{N} \sum_{k=1}^{C} t_{nk} \, (\ln t_{nk} - x_{nk})",
+    symbols={"x": "input", "t": "target"},
+    shapes="x (N, C), t (N, C) → l ()",
+    source="Kullback & Leibler 1951",
+    conventions='reduction "batchmean", the divergence itself; "mean" divides by all entries, N C; 0 ln 0 counts as 0',
+    unseen=("reduction", "log_target"),
+)
+@equation("nn.kl_div.vjp.x", r"\frac{\partial L}{\partial x_{nk}} = -\frac{G}{N} t_{nk}")
+@equation("nn.kl_div.vjp.t", r"\frac{\partial L}{\partial t_{nk}} = \frac{G}{N} (\ln t_{nk} + 1 - x_{nk})")
 def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: bool = False) -> Tensor:
-    """l = t (ln t − x)      input x: log-probabilities; target t: probabilities, or their logarithms with `log_target`
+    """l = 1/N Σₙ Σₖ tₙₖ (ln tₙₖ − xₙₖ)      ∂L/∂xₙₖ = −G/N tₙₖ      ∂L/∂tₙₖ = G/N (ln tₙₖ + 1 − xₙₖ)
 
-    "batchmean" divides the sum by N and is the divergence itself; "mean" divides by all entries, as PyTorch's default.
+    input x: log-probabilities; target t: probabilities, or their logarithms with `log_target`. This is "batchmean", the
+    divergence itself; "mean" divides by all entries, as PyTorch's default.
     """
     targets_like("kl_div", input, target)
     t = exp(target) if log_target else target
@@ -88,8 +178,21 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
     return reduced("kl_div", losses, reduction)
 
 
+@equation(
+    "nn.binary_cross_entropy",
+    r"l_i = -w_i \, (y_i \ln p_i + (1 - y_i) \ln(1 - p_i))",
+    symbols={"p": "input", "y": "target", "w": "weight"},
+    shapes="p (n), y (n), w (n) → l (n)",
+    conventions=f"{NONE}; logarithms below −100 count as −100",
+    unseen=("reduction",),
+)
+@equation("nn.binary_cross_entropy.vjp.p", r"\frac{\partial L}{\partial p_i} = G_i w_i \frac{p_i - y_i}{p_i \, (1 - p_i)}")
+@equation("nn.binary_cross_entropy.vjp.y", r"\frac{\partial L}{\partial y_i} = -G_i w_i \, (\ln p_i - \ln(1 - p_i))")
 def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, reduction: str = "mean") -> Tensor:
-    """l = −w (y ln p + (1 − y) ln (1 − p))      input p: probabilities; logarithms are cut off at −100, as PyTorch's"""
+    """lᵢ = −wᵢ (yᵢ ln pᵢ + (1 − yᵢ) ln(1 − pᵢ))      input p: probabilities; logarithms are cut off at −100, as PyTorch's
+
+    ∂L/∂pᵢ = Gᵢ wᵢ (pᵢ − yᵢ) / (pᵢ (1 − pᵢ))      ∂L/∂yᵢ = −Gᵢ wᵢ (ln pᵢ − ln(1 − pᵢ))
+    """
     name = "binary_cross_entropy"
     targets_like(name, input, target)
     for what, x in (("input", input.array), ("target", target.array)):
@@ -110,6 +213,27 @@ def _binary_cross_entropy(p: Array, y: Array) -> Result:
     )
 
 
+@equation(
+    "nn.binary_cross_entropy_with_logits",
+    r"l_{nk} = -w_{nk} \, (v_k y_{nk} \ln \sigma(x_{nk}) + (1 - y_{nk}) \ln(1 - \sigma(x_{nk}))),"
+    r" \quad \sigma(u) = \frac{1}{1 + e^{-u}}",
+    symbols={**PAIR, "w": "weight", "v": "pos_weight"},
+    shapes="x (N, C), y (N, C), w (N, C), v (C) → l (N, C)",
+    conventions=f"{NONE}; weights broadcast",
+    unseen=("reduction",),
+)
+@equation(
+    "nn.binary_cross_entropy_with_logits.vjp.x",
+    r"\frac{\partial L}{\partial x_{nk}}"
+    r" = G_{nk} w_{nk} \, ((1 - y_{nk}) \, \sigma(x_{nk}) - v_k y_{nk} \, (1 - \sigma(x_{nk}))),"
+    r" \quad \sigma(u) = \frac{1}{1 + e^{-u}}",
+)
+@equation(
+    "nn.binary_cross_entropy_with_logits.vjp.y",
+    r"\frac{\partial L}{\partial y_{nk}}"
+    r" = -G_{nk} w_{nk} \, (v_k \ln \sigma(x_{nk}) - \ln(1 - \sigma(x_{nk}))),"
+    r" \quad \sigma(u) = \frac{1}{1 + e^{-u}}",
+)
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -117,7 +241,11 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """l = −w (v y ln σ(x) + (1 − y) ln (1 − σ(x)))      v: pos_weight, how much a positive counts"""
+    """lₙₖ = −wₙₖ (vₖ yₙₖ ln σ(xₙₖ) + (1 − yₙₖ) ln(1 − σ(xₙₖ)))      v: pos_weight, how much a positive counts
+
+    ∂L/∂xₙₖ = Gₙₖ wₙₖ ((1 − yₙₖ) σ(xₙₖ) − vₖ yₙₖ (1 − σ(xₙₖ)))
+    ∂L/∂yₙₖ = −Gₙₖ wₙₖ (vₖ ln σ(xₙₖ) − ln(1 − σ(xₙₖ)))
+    """
     name = "binary_cross_entropy_with_logits"
     targets_like(name, input, target)
     v = 1.0 if pos_weight is None else broadcastable(name, "pos_weight", pos_weight, input)
@@ -146,12 +274,54 @@ def broadcastable(name: str, what: str, weight: Tensor, losses: Tensor) -> Tenso
     return weight
 
 
+KEPT_WEIGHT = r"\sum_{n=0}^{N-1} [y_n \ne I] \, w_{y_n}"
+LABELS = (
+    'with reduction "mean", which divides by the weights of the labels that count; "sum" leaves 1/W out; classes count from 0; '
+    "the ignored label I may be no class: a term with the factor 0 is 0"
+)
+
+
 @differentiable
 def _cross_entropy(x: Array, q: Array) -> Result:
-    """l = −Σ_c q_c ln softmax(x)_c: see `kernels.cross_entropy`."""
+    """lₙ = −Σₖ qₙₖ ln softmax(x)ₙₖ: see `kernels.cross_entropy`."""
     return kernels.cross_entropy(x, q)
 
 
+@equation(
+    "nn.cross_entropy",
+    r"l = -\frac{1}{W} \sum_{n=0}^{N-1} [y_n \ne I] \, w_{y_n} \ln \frac{e^{x_{n,y_n}}}{\sum_{k=0}^{C-1} e^{x_{nk}}},"
+    r" \quad W = " + KEPT_WEIGHT,
+    symbols={**PAIR, "w": "weight", "I": "ignore_index"},
+    shapes="x (N, C), y (N), w (C) → l ()",
+    conventions=LABELS,
+    unseen=("reduction",),
+    base=0,
+    outside={"x": 0, "w": 0},
+)
+@equation(
+    "nn.cross_entropy.vjp",
+    r"\frac{\partial L}{\partial x_{nk}}"
+    r" = \frac{G}{W} [y_n \ne I] \, w_{y_n} \left(\frac{e^{x_{nk}}}{\sum_{j=0}^{C-1} e^{x_{nj}}} - [k = y_n]\right),"
+    r" \quad W = " + KEPT_WEIGHT,
+)
+@equation(
+    "nn.label_smoothing",
+    r"l = -\frac{1}{W} \sum_{n=0}^{N-1} \sum_{k=0}^{C-1} w_k q_{nk} \ln \frac{e^{x_{nk}}}{\sum_{j=0}^{C-1} e^{x_{nj}}},"
+    r" \quad q_{nk} = (1 - \varepsilon) [k = y_n] + \frac{\varepsilon}{C},"
+    r" \quad W = \sum_{n=0}^{N-1} w_{y_n}",
+    symbols={**PAIR, "w": "weight", "ε": "label_smoothing"},
+    shapes="x (N, C), y (N), w (C) → l ()",
+    source="Szegedy et al. 2016",
+    conventions="the mean divides by the weights of the labels, as without smoothing; no label is ignored here",
+    base=0,
+)
+@equation(
+    "nn.label_smoothing.vjp",
+    r"\frac{\partial L}{\partial x_{nk}}"
+    r" = \frac{G}{W} \left(\frac{e^{x_{nk}}}{\sum_{j=0}^{C-1} e^{x_{nj}}} \sum_{j=0}^{C-1} w_j q_{nj} - w_k q_{nk}\right),"
+    r" \quad q_{nk} = (1 - \varepsilon) [k = y_n] + \frac{\varepsilon}{C},"
+    r" \quad W = \sum_{n=0}^{N-1} w_{y_n}",
+)
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -160,11 +330,16 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """l = −Σ_c w_c q_c ln softmax(x)_c      (N, C, …) logits, or (C) → (N, …), then the reduction
+    """l = −1/W Σₙ [yₙ ≠ I] w[yₙ] ln(e^{x[n,yₙ]} / (Σₖ e^{xₙₖ}))      W = Σₙ [yₙ ≠ I] w[yₙ]
 
-    target: integers (N, …), q_c = [c = y], or probabilities (N, C, …), q = target. Label smoothing ε replaces q by
-    (1 − ε) q + ε/C. Labels equal to ignore_index have no loss. The mean of integer labels divides by Σ w_y of those
-    that count, the mean of probabilities by their number.
+    ∂L/∂xₙₖ = G/W [yₙ ≠ I] w[yₙ] (e^{xₙₖ} / (Σⱼ e^{xₙⱼ}) − [k = yₙ])      I: ignore_index, whose labels have no loss
+
+    x: (N, C, …) logits, or (C) → (N, …), then the reduction. The target y is integers (N, …), qₙₖ = [k = yₙ], or
+    probabilities (N, C, …), q = target, whose mean divides by their number, not by W. Label smoothing ε puts
+    (1 − ε) q + ε/C in the place of q:
+
+    l = −1/W Σₙ Σₖ wₖ qₙₖ ln(e^{xₙₖ} / (Σⱼ e^{xₙⱼ}))
+    ∂L/∂xₙₖ = G/W (e^{xₙₖ} / (Σⱼ e^{xₙⱼ}) · Σⱼ wⱼ qₙⱼ − wₖ qₙₖ)
     """
     name = "cross_entropy"
     logits(name, input, target, weight)
@@ -218,7 +393,7 @@ def logits(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> N
 
 
 def one_hot_targets(name: str, x: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> tuple[Tensor, float]:
-    """q (N, C, …) = [c = y], all 0 where y = ignore_index, and Σ w_y over the others; N is 1 for a lone (C)."""
+    """q (N, C, …) = [k = y], all 0 where y = ignore_index, and Σ w_y over the others; N is 1 for a lone (C)."""
     shape = x.shape if x.ndim > 1 else (1, *x.shape)
     C, wanted = shape[1], (shape[0], *shape[2:]) if x.ndim > 1 else ()
     if target.shape != wanted:
@@ -234,10 +409,27 @@ def one_hot_targets(name: str, x: Tensor, target: Tensor, weight: Tensor | None,
     return Tensor(q.astype(x.dtype)), total
 
 
+@equation(
+    "nn.nll_loss",
+    r"l = -\frac{1}{W} \sum_{n=0}^{N-1} [y_n \ne I] \, w_{y_n} x_{n,y_n}, \quad W = " + KEPT_WEIGHT,
+    symbols={**PAIR, "w": "weight", "I": "ignore_index"},
+    shapes="x (N, C), y (N), w (C) → l ()",
+    conventions=LABELS,
+    unseen=("reduction",),
+    base=0,
+    outside={"x": 0, "w": 0},
+)
+@equation(
+    "nn.nll_loss.vjp",
+    r"\frac{\partial L}{\partial x_{nk}} = -\frac{G}{W} [k = y_n \ne I] \, w_k, \quad W = " + KEPT_WEIGHT,
+)
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Tensor:
-    """l = −w_y x_y      input x: log-probabilities (N, C, …) or (C); target y: integers; the mean divides by Σ w_y"""
+    """l = −1/W Σₙ [yₙ ≠ I] w[yₙ] x[n,yₙ]      W = Σₙ [yₙ ≠ I] w[yₙ]      ∂L/∂xₙₖ = −G/W [k = yₙ ≠ I] wₖ
+
+    input x: log-probabilities (N, C, …) or (C); target y: integers; I: ignore_index, whose labels have no loss
+    """
     name = "nll_loss"
     logits(name, input, target, weight)
     x = input if input.ndim > 1 else input.unsqueeze(0)
