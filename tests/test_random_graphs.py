@@ -59,6 +59,7 @@ def plant(monkeypatch, place, name, right, wrong):
     source = dedent(inspect.getsource(function))
     assert source.count(right) == 1, f"{name} has changed: plant the error in the new line"
     scope = dict(vars(sys.modules[function.__module__]))
+    scope["equation"] = lambda *_, **__: lambda f: f  # its formulas name the right function
     exec(source.replace(right, wrong), scope)
     for holder in {place, *(module for key, module in sys.modules.items() if key.startswith("minimtl"))}:
         if vars(holder).get(name) is function:
