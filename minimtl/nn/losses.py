@@ -1,4 +1,4 @@
-"""Losses as modules: options are given once, `forward(input, target)` gives the loss. The formulas stand in `ops.loss`."""
+"""Losses as modules: options are given once, `forward(input, target)` gives the loss. The formulas: `ops.distance`, `ops.loss`."""
 
 from typing import ClassVar
 

@@ -1,0 +1,166 @@
+r"""Symbols, with what hangs on them: accents, labels, indices, arguments, powers; and derivatives, which are symbols too.
+
+A symbol that touches a bracket, f(x), is a function of what stands in it. A subscript is an index, or several side by side as in
+x_{ki}, unless the symbol with it is declared, as β1 is for \beta_1.
+"""
+
+from collections.abc import Sequence
+from unicodedata import normalize
+
+from minimtl.equations.cursor import Cursor
+from minimtl.equations.piece import ATOM, Piece, bare, called, fraction, indexed, names_of, power, raised, symbol_text
+from minimtl.equations.tokens import ACCENTS, PRIME, Token, UnreadableError, letter, plain
+
+NAMED = {"erf", "sign"}  # \mathrm{erf}, \mathrm{sign}
+
+
+class Symbols(Cursor):
+    """Reads symbols."""
+
+    def factor(self) -> Piece:
+        """One factor, with its indices and powers: read by the reader, of which this is a part."""
+        raise NotImplementedError
+
+    def symbol(self) -> Piece:
+        """A symbol, a function applied, or the numbers e and π."""
+        name = self.name()
+        if name in NAMED and name not in self.names:
+            return self.function(name, name)
+        if name == "e" and name not in self.names and self.peek() == "^":
+            self.take()
+            exponent = self.within(self.group())
+            return Piece(f"exp({exponent.python})", power(Piece("e", "e"), exponent).text, names=exponent.names)
+        if name == "π" and name not in self.names:
+            return self.powers(Piece("pi", "π"))
+        shown = symbol_text(name)
+        while longer := self.labelled(name, shown):
+            name, shown = longer
+        if not self.anything and name not in (*self.names, *self.defined, *self.bound):
+            raise UnreadableError(f"the symbol {symbol_text(name)} is not declared")
+        return self.indices(Piece(name, shown, names=frozenset([name] if name not in self.bound else [])))
+
+    def name(self) -> str:
+        """A letter, with its accent and primes; a word in \\mathrm{…}."""
+        accent = ACCENTS.get(self.peek())
+        if accent is None:
+            found = letter(self.take().text)
+        else:
+            self.take()
+            found = plain(self.group()) + accent
+        if not found:
+            raise self.refusal("a symbol is needed")
+        while self.accept("'", r"\prime"):
+            found += PRIME
+        return normalize("NFKC", found)
+
+    def labelled(self, name: str, shown: str = "") -> tuple[str, str] | None:
+        """The name with the label that follows, β1 for \\beta_1, if that is declared; None where an index or a power follows."""
+        start, sign = self.at, self.peek()
+        if not self.accept("_", "^"):
+            return None
+        label = plain(self.group())
+        longer = normalize("NFKC", name + label)
+        if label and longer in (*self.names, *self.defined):
+            return longer, shown + raised(label) if sign == "^" else symbol_text(longer)
+        self.at = start
+        return None
+
+    def indices(self, base: Piece) -> Piece:
+        """Indices after a symbol, then what it is applied to, then powers."""
+        found: list[Piece] = []
+        while True:
+            if self.accept("_"):
+                found += self.subscript(self.group())
+            elif self.peek() == "^" and self.peek(1) == "{" and self.peek(2) == "(":
+                self.take()
+                found += [self.within(self.group()[1:-1])]
+            else:
+                break
+        arity = self.defined[base.python][0] if base.python in self.defined else None
+        applied = self.peek() == "(" and self.tokens[self.at].touches
+        if arity is not None and arity != len(found) and not (applied and not found):
+            raise UnreadableError(f"{base.text} is defined with {arity} indices and read with {len(found)}")
+        if applied:
+            f = indexed(base, found)
+            self.applied |= {base.python} - set(self.defined)
+            whole = called(f.python, f.text, *self.arguments())
+            return self.powers(Piece(whole.python, whole.text, names=whole.names | f.names))
+        return self.powers(indexed(base, found, call=arity is not None))
+
+    def subscript(self, group: Sequence[Token]) -> list[Piece]:
+        """The indices of a subscript: parts between commas, or letters side by side."""
+        if len(group) > 1 and all(letter(t.text) is not None for t in group):
+            return [self.within([t]) for t in group]
+        parts: list[list[Token]] = [[]]
+        depth = 0
+        for t in group:
+            depth += (t.text in ("{", "(")) - (t.text in ("}", ")"))
+            if t.text == "," and depth == 0:
+                parts.append([])
+            else:
+                parts[-1].append(t)
+        return [self.within(part) for part in parts]
+
+    def arguments(self) -> tuple[list[Piece], str]:
+        """( a; b, c ): the arguments, and how they are shown."""
+        self.take("(")
+        found = [self.sum()]
+        text = found[0].text
+        while self.peek() in (",", ";"):
+            text += f"{self.take().text} "
+            found.append(self.sum())
+            text += found[-1].text
+        self.take(")")
+        return found, text
+
+    def powers(self, base: Piece) -> Piece:
+        """Indices of a bracket, transposes and powers."""
+        while self.peek() in ("^", "_"):
+            if self.take().text == "_":
+                base = indexed(base, self.subscript(self.group()), False)
+                continue
+            group = self.group()
+            if [t.text for t in group] == [r"\top"]:
+                base = Piece(f"{base.inside(ATOM)}.T", base.shown(ATOM) + "ᵀ", names=base.names)
+            else:
+                base = power(base, self.within(group))
+        return base
+
+    def function(self, name: str, shown: str) -> Piece:
+        """\\ln x, \\exp(x), with the one factor that follows; \\tanh^2 is refused."""
+        if self.peek() in ("^", "_"):
+            raise self.refusal(f"write the power of {shown} behind its argument")
+        return bare(name, shown, self.factor())
+
+    def derivative(self) -> bool:
+        """Whether \\frac{\\partial … is next."""
+        return [self.peek(i) for i in range(3)] == [r"\frac", "{", r"\partial"]
+
+    def derivative_or_fraction(self) -> Piece:
+        """a / b; \\frac{\\partial L}{\\partial x_i} is one symbol, dL_dx, with the index i."""
+        if not self.derivative():
+            self.take(r"\frac")
+            a, b = (self.within(self.group()) for _ in range(2))
+            return self.powers(fraction(a, b))
+        name, shown, above, below = self.slope()
+        if not self.anything and name not in (*self.names, *self.defined):
+            raise UnreadableError(f"the derivative {shown} is not declared")
+        base = Piece(name, shown, names=frozenset([name]))
+        return Piece(indexed(base, above + below).python, indexed(base, below).text, names=names_of(base, *above, *below))
+
+    def slope(self) -> tuple[str, str, list[Piece], list[Piece]]:
+        r"""\frac{\partial L_k}{\partial x_i}: its name, dLk_dx, how it is shown, the indices above and below."""
+        self.take(r"\frac")
+        ends = []
+        for _ in range(2):
+            part = self.part(self.group())
+            part.take(r"\partial")
+            name = part.name()
+            while longer := part.labelled(name):
+                name, _ = longer
+            found = part.subscript(part.group()) if part.accept("_") else []
+            part.end()
+            ends.append((name, found))
+        (L, above), (x, below) = ends
+        shown = f"∂{indexed(Piece(L, symbol_text(L)), above).text}/∂{symbol_text(x)}"
+        return f"d{L}{''.join(i.python for i in above)}_d{x}", shown, above, below
