@@ -11,11 +11,15 @@ D0 to D4 are the five tutorials on multi-task and transfer learning that these l
 
 $$L = \sum_{k=1}^{K} L_k(\theta_k, \phi) = \sum_{k=1}^{K} \sum_{i=1}^{N_k} l_k(f_k(x_{ki}; \theta_k, \phi), y_{ki})$$
 
-which is `mtl.total_loss`. The gradient of a sum is the sum of the gradients, and Lⱼ does not contain θₖ, hence
+which is `mtl.total_loss`; the sharing is `mtl.hard_sharing`. The gradient of a sum is the sum of the gradients, and Lⱼ does not
+contain θₖ, hence
 
 1. ∂L/∂φ = Σₖ ∂Lₖ/∂φ: every task moves what is shared;
-2. ∂L/∂θₖ = ∂Lₖ/∂θₖ, for ∂Lⱼ/∂θₖ = 0 where j ≠ k: nobody else moves what is a task's own;
-3. with weights, ∂/∂φ Σₖ αₖ Lₖ = Σₖ αₖ ∂Lₖ/∂φ: a weight is a learning rate for one task's say in φ.
+2. ∂L/∂θₖ = ∂Lₖ/∂θₖ, for ∂Lⱼ/∂θₖ = 0 where j ≠ k: nobody else moves what is a task's own (`mtl.own_gradient`);
+3. with weights (`mtl.weighted_loss`), ∂/∂φ Σₖ αₖ Lₖ = Σₖ αₖ ∂Lₖ/∂φ: a weight is a learning rate for one task's say in φ
+   (`mtl.shared_gradient`).
+
+Every such id names a formula beside its code in [EQUATIONS.md](EQUATIONS.md), and `minimtl equations mtl.total_loss` shows one.
 """
 
 # %%

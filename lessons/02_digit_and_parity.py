@@ -11,7 +11,8 @@ r"""
 $$\min_\theta \sum_{t=1}^{T} \alpha_t L_t(\theta) \qquad y^{parity} = [\,y \bmod 2 = 0\,]$$
 
 The first is `mtl.weighted_loss` (D1 §3.1): here T = 2 and α = 1, 1. The second makes the labels of the second task
-from those of the first, `mtl.parity` (D1 §4.1). Each Lₜ is the mean cross-entropy over a batch.
+from those of the first, `mtl.parity` (D1 §4.1). Each Lₜ is the mean cross-entropy over a batch, `nn.cross_entropy`; below it stand
+`nn.linear`, `nn.conv2d`, `nn.max_pool2d` and `nn.relu`, and `optim.sgd` moves the parameters.
 """
 
 # %%

@@ -154,11 +154,26 @@ r"""
 four refusals, each naming what it is about; the hasty swish off by more than 0.1; and all equations agreeing to 1e-7, most of them to
 1e-12 (what is float32 in the engine, an image of bytes for instance, agrees to seven digits).
 
-**What stands where**, in the order in which to read, each with its derivatives (`.vjp`):
+**What stands where**, in the order in which to read; layers, activations and losses each with their derivatives (`.vjp`):
 
-| | ids |
-|---|---|
-IDS
+- The documents' own equations: `mtl.data`, `tl.data`, `mtl.hard_sharing`, `mtl.task_loss`, `mtl.total_loss`, `mtl.joint_objective`,
+  `mtl.minibatch`, `mtl.weighted_loss`, `mtl.regularised_loss`, `mtl.parity`, `mtl.own_gradient`, `mtl.shared_gradient`, `tl.delta`,
+  `tl.delta_gradient`, `tl.fine_tune`
+- Layers: `nn.linear`, `ops.matmul`, `nn.conv2d`, `nn.conv_transpose2d`, `nn.max_pool2d`, `nn.avg_pool2d`, `nn.adaptive_avg_pool2d`,
+  `nn.upsample_nearest2d`, `nn.flatten`, `nn.dropout`, `nn.embedding`, `nn.identity`
+- Activations: `ops.exp`, `ops.log`, `ops.sqrt`, `ops.abs`, `ops.sin`, `ops.cos`, `nn.tanh`, `nn.sigmoid`, `nn.relu`,
+  `nn.leaky_relu`, `nn.gelu`, `nn.gelu_tanh`, `nn.softplus`, `nn.softmax`, `nn.log_softmax`, `nn.logsumexp`
+- Losses: `nn.mse_loss`, `nn.l1_loss`, `nn.huber_loss`, `nn.smooth_l1_loss`, `nn.kl_div`, `nn.binary_cross_entropy`,
+  `nn.binary_cross_entropy_with_logits`, `nn.cross_entropy`, `nn.nll_loss`, `nn.label_smoothing`, `nn.soft_cross_entropy`
+- Normalisation: `nn.normalise`, `nn.batch_norm`, `nn.batch_norm_eval`, `nn.layer_norm`, `nn.group_norm`, `nn.running_statistics`
+- Optimisers: `optim.sgd`, `optim.sgd_maximize`, `optim.nesterov`, `optim.adam`, `optim.adamw`, `optim.rmsprop`,
+  `optim.rmsprop_centered`
+- Schedules: `optim.lambda_lr`, `optim.step_lr`, `optim.multi_step_lr`, `optim.cosine_annealing_lr`, `optim.linear_lr`,
+  `optim.reduce_lr_on_plateau.is_better`, `optim.reduce_lr_on_plateau`
+- Initialisers: `init.uniform`, `init.normal`, `init.constant`, `init.zeros`, `init.ones`, `init.fans`, `init.calculate_gain`,
+  `init.xavier_uniform`, `init.xavier_normal`, `init.kaiming_uniform`, `init.kaiming_normal`, `init.default`
+- Data, gradients and metrics: `data.to_tensor`, `data.normalize`, `nn.clip_grad_norm`, `nn.clip_grad_norm.total`,
+  `nn.clip_grad_value`, `metrics.accuracy`, `metrics.mse`, `metrics.mae`
 
 **Your turn**
 1. Mend `swish`, and write the formula of its derivative next. Which symbols does it need beside $x$?

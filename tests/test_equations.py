@@ -4,6 +4,7 @@ import inspect
 import sys
 from unicodedata import normalize
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,6 +78,15 @@ def test_the_map_names_what_is_public(check):
 def test_wrong_ones_are_rejected(check):
     for name, control in check.controls().items():
         assert check.rejects(control), f"{check.id}: the control {name} is not noticed"
+
+
+@every_formula
+def test_a_listed_control_is_a_formula(check):
+    """One that the reader refuses would be rejected for nothing."""
+    for old, new in check.wrong:
+        wrong = check.equation.latex.replace(old, new)
+        errors = [check.error(Draw(seed), wrong) for seed in SEEDS]
+        assert np.isfinite(errors).any(), f"{check.id}: {old} → {new} gives no number"
 
 
 @every_formula

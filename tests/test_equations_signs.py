@@ -1,4 +1,4 @@
-"""A sign changed in any mapped function, in its body or in a default, is noticed by the check of one of its equations."""
+"""A sign changed in any mapped function or helper of it, in its body or in a default, is noticed by the check of an equation."""
 
 import ast
 import copy
@@ -15,12 +15,15 @@ from minimtl.equations.draw import Draw
 
 # Signs that change nothing: the expression, and why
 EQUIVALENT = {
-    "-np.inf": "what pads the image is never the largest of a window, whether it is −∞ or, in the derivative, compared with y only",
+    "stops - starts": "how many rounds a loop has, of which the last add nothing",
+    "y[longer] += x[starts[longer] + k]": "sums along both axes of an image, and so turned round twice",
+    "-np.inf": "in the derivative what pads the image is only compared with y, which it never equals",
 }
 
 mapped = {}
 for e in registry.values():
-    mapped.setdefault(inspect.unwrap(e.function), []).append(e.id)
+    for f in (e.function, *e.helpers):
+        mapped.setdefault(inspect.unwrap(f), []).append(e.id)
 
 
 def flipped(f):

@@ -29,6 +29,7 @@ from minimtl.equations.tokens import UnreadableError, tokens
 
 TOLERANCE = 1e-9
 MARGIN = 100  # a wrong formula must be off by so many tolerances
+SMALL = 1e-6
 TRIES = 40  # draws in which a wrong formula may show that it is
 
 Values = dict[str, Any]
@@ -267,12 +268,12 @@ def sizes(e: Equation, values: Mapping[str, Any], result: Any) -> dict[str, int]
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """max |a − b| over the largest |a|, or over 1 where all a are 0."""
+    """max |a − b| over the largest |a|, but no less than SMALL: of what is 0 but for rounding no digit counts."""
     if len(ours) != len(theirs):
         return math.inf
     if not ours:
         return 0.0
     a, b = np.array(ours), np.array(theirs)
-    scale = float(np.abs(a).max()) or 1.0
+    scale = max(float(np.abs(a).max()), SMALL)
     gap = float(np.abs(a - b).max())
     return gap / scale if math.isfinite(gap) and math.isfinite(scale) else math.inf

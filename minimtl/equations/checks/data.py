@@ -65,7 +65,7 @@ def clipped(d: Draw) -> tuple[Values, Any, Array]:
         (r"\min(1, \frac{c}{N + 10^{-6}})", r"\frac{c}{N + 10^{-6}}"),
         ("N + 10^{-6}", "N"),
         (r"\lVert g \rVert_p", r"\lVert g \rVert"),
-        (r"\lVert g \rVert_p", "|g_i|"),
+        (r"\lVert g \rVert_p", "|g_1|"),
     ],
 )
 def clip_grad_norm(d: Draw) -> Drawn:

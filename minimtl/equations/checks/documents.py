@@ -24,7 +24,7 @@ def pairs(d: Draw) -> tuple[Any, Any]:
     return d.array(n), d.array(n)
 
 
-@check("mtl.data", wrong=[("(x_{ki}, y_{ki})", "(y_{ki}, x_{ki})"), ("i=1", "i=2")])
+@check("mtl.data", wrong=[("(x_{ki}, y_{ki})", "(y_{ki}, x_{ki})"), ("(x_{ki}", "(x_{k1}")])
 def task_data(d: Draw) -> Drawn:
     """A data set for each task, of its own size."""
     x, y = zip(*(pairs(d) for _ in range(d.size(2))), strict=True)
@@ -115,7 +115,7 @@ def task_loss(d: Draw) -> Drawn:
     wrong=[
         (r"\sum_{i=1}^{N_k}", r"\frac{1}{N_k} \sum_{i=1}^{N_k}"),
         ("f_k(x_{ki}; \\theta_k", "f_k(x_{ki}; \\theta_1"),
-        (r"\sum_{k=1}^{K} L_k", "L_1"),
+        (r"\sum_{k=1}^{K} L_k", r"\sum_{k=1}^{K} L_1"),
     ],
 )
 def total_loss(d: Draw) -> Drawn:

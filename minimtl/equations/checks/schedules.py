@@ -89,7 +89,7 @@ def plateau(d: Draw) -> tuple[lrs.ReduceLROnPlateau, Values]:
         ("s v > s m", r"s v \ge s m"),
         ("s v > s m", "s v > s b"),
         (r"b \, (1 + s \tau)", r"b \, (1 + \tau)"),
-        (r"b \, (1 + s \tau)", r"b + s \tau |b|"),
+        (r"b \, (1 + s \tau)", r"b + s \tau \lvert b \rvert"),
         ("r = 1", "r = 0"),
     ],
 )
