@@ -22,6 +22,8 @@ def ascii_sign(sign: str) -> str:
         return letter if "SMALL" in name or "SYMBOL" in name else letter.capitalize()
     if parts and parts[0] in ("<sub>", "<super>"):
         return {"<sub>": "_", "<super>": "^"}[parts[0]] + "".join(ascii_sign(chr(int(p, 16))) for p in parts[1:])
+    if parts and not parts[0].startswith("<"):  # a letter and its hat
+        return "".join(ascii_sign(chr(int(p, 16))) for p in parts)
     return "^" if unicodedata.combining(sign) else "?"
 
 

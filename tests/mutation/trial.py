@@ -22,6 +22,8 @@ FIRST = {  # what fails first when the place is broken
     "minimtl": ["tests/test_autograd.py", "tests/test_differentiable.py", "tests/test_inplace.py", "tests/test_memory.py"],
 }
 LIMITED = ["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh"]  # kB: a mutant may ask for any amount of memory
+PAGE = "tests/test_equations_coverage.py::test_the_page_is_the_map"  # shows the code, and so notices any change of it
+OPTIONS = ["-n0", "-p", "no:cacheprovider", "-p", "tests.mutation", f"--deselect={PAGE}"]
 NOTHING_SELECTED = 5  # pytest's exit status
 
 
@@ -38,7 +40,7 @@ def pytest(folder: Path, arguments: list[str], timeout: float | None = None, **e
     """The exit status of the tests in the folder, None where time ran out."""
     fixed = {"PYTHONPATH": str(folder), "HYPOTHESIS_PROFILE": "ci", "OPENBLAS_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [*LIMITED, sys.executable, "-m", "pytest", "-xq", "-p", "no:cacheprovider", "-p", "tests.mutation", *arguments],
+        [*LIMITED, sys.executable, "-m", "pytest", "-xq", *OPTIONS, *arguments],
         cwd=folder,
         env={**os.environ, **fixed, **environment},
         stdout=subprocess.DEVNULL,
