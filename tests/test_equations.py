@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minimtl.equation import registry
-from minimtl.equations.checking import Evaluated, checks
+from minimtl.equations.checking import TRIES, Evaluated, checks
 from minimtl.equations.draw import Draw
 from minimtl.testing.strategies import choices
 
@@ -18,7 +18,7 @@ every_check = pytest.mark.parametrize("check", checks.values(), ids=list(checks)
 every_formula = pytest.mark.parametrize("check", [c for c in checks.values() if isinstance(c, Evaluated)], ids=lambda c: c.id)
 
 
-SEEDS = range(20)  # of the draws that every run makes, beside those of Hypothesis
+SEEDS = range(TRIES)  # of the draws that every run makes, beside those of Hypothesis
 
 
 class Drawn(Draw):

@@ -90,3 +90,12 @@ def test_a_lesson_prints_on_any_console(encoding: str) -> None:
     command = [sys.executable, str(ROOT / "lessons" / "01_shared_and_own.py")]
     run = subprocess.run(command, capture_output=True, env={"PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)}, check=True)
     assert "L" in run.stdout.decode(encoding)
+
+
+def test_the_map_agrees_and_misprints_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = lesson("04_the_map").main()
+    assert max(numbers[name] for name in ("softmax", "as in the paper", "shorter")) < 1e-14
+    assert min(numbers[name] for name in ("without the root", "shorter, with the misprint", "swish")) > 0.1
+    assert numbers["refused"] == 4
+    assert numbers["worst"] < 1e-6
+    assert "softmax in minimtl/kernels/softmax.py" in capsys.readouterr().out

@@ -30,7 +30,7 @@ from minimtl.equations.tokens import UnreadableError, tokens
 TOLERANCE = 1e-9
 MARGIN = 100  # a wrong formula must be off by so many tolerances
 SMALL = 1e-6
-TRIES = 40  # draws in which a wrong formula may show that it is
+TRIES = 40  # draws in which a wrong formula must show that it is; the tests make the same ones
 
 Values = dict[str, Any]
 Drawn = tuple[Values, Any]

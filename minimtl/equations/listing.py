@@ -68,7 +68,7 @@ def full(e: Equation, trials: int, seed: int) -> tuple[str, bool]:
         "formula": "\n".join(shown(e)),
         "LaTeX": e.latex,
         "shapes": e.shapes,
-        "code's": letters(e).replace("`", ""),
+        "in code": letters(e).replace("`", ""),
         "note": e.conventions,
         "source": e.source,
     }
