@@ -2,7 +2,7 @@
 r"""
 # φ and θₖ: what tasks share, and what is their own
 
-**Goal** See the smallest multi-task network, that of D0 §4.1, and check on it the three facts that multi-task learning rests on.
+**Goal** See the smallest multi-task network, the listing D0-a, and check on it the three facts that multi-task learning rests on.
 D0 to D4 are the five tutorials on multi-task and transfer learning that these lessons follow; the README says which.
 
 **Needs** Python; a little PyTorch helps.  **Time** 10 minutes.
@@ -128,6 +128,6 @@ moves? Then freeze φ with `model.shared.requires_grad_(False)`: what does each 
 """
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Shared and own parameters (D0 §4.1).")
+    parser = argparse.ArgumentParser(description="Shared and own parameters (D0-a).")
     parser.add_argument("--seed", type=int, default=0)
     main(parser.parse_args().seed)

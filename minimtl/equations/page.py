@@ -121,7 +121,7 @@ def formula(e: Equation, stated: set[str]) -> str:
     ]
     lines, again = displayed(e.latex, stated)
     facts += [f"{', '.join(again)} as above"] * bool(again)
-    checked = f"[{e.status}](../{check.file}#L{check.line})"
+    checked = f"check: [{e.status}](../{check.file}#L{check.line})"
     return f"### `{e.id}`\n\n```math\n{lines}\n```\n\n{' · '.join(filter(None, [*facts, checked]))}\n\n"
 
 

@@ -33,7 +33,7 @@ PLACES = (
     r"y_{n,f,p,q} = b_f + \sum_{c=0}^{C/G-1} \sum_{i=0}^{K_H-1} \sum_{j=0}^{K_W-1} w_{f,c,i,j}"
     r" x_{n, a_f + c, h_{p,i}, v_{q,j}}, \quad a_f = \lfloor f G / F \rfloor C/G," + PLACES,
     shapes="x (N, C, H, W), w (F, C/G, KH, KW), b (F) → y (N, F, OH, OW)",
-    source="D1 §4.2",
+    source="D1, the listing",
     conventions="cross-correlation: the filters are not flipped; G groups, 1 where none are named; outside the image x is 0",
     symbols=GEOMETRY,
     base=0,

@@ -13,7 +13,7 @@ from minimtl.kernels.shared import Result
     "nn.linear",
     r"y_{n,o} = \sum_{i=1}^{I} x_{n,i} w_{o,i} + b_o",
     shapes="x (N, I), w (O, I), b (O) → y (N, O)",
-    source="D0 §4.1, D1 §4.2",
+    source="D0-a and D1, the listings",
 )
 @equation("nn.linear.vjp.x", r"\frac{\partial L}{\partial x_{n,i}} = \sum_{o=1}^{O} g_{n,o} w_{o,i}", part="gx")
 @equation("nn.linear.vjp.w", r"\frac{\partial L}{\partial w_{o,i}} = \sum_{n=1}^{N} g_{n,o} x_{n,i}", part="gw")

@@ -19,7 +19,7 @@ WINDOWS = {"KH": "kernel", "KW": "kernel", "SH": "stride", "SW": "stride", "PH":
     "nn.max_pool2d",
     r"y_{n,c,p,q} = \max_{0 \le i < K_H} \max_{0 \le j < K_W} x_{n, c, p S_H + i - P_H, q S_W + j - P_W}",
     shapes="x (N, C, H, W) → y (N, C, OH, OW)",
-    source="D1 §4.2",
+    source="D1, the listing",
     conventions="outside the image x is −∞; of equal maxima the first takes the gradient",
     symbols=WINDOWS,
     base=0,

@@ -10,7 +10,7 @@ from minimtl.mtl.objective import f
 class HardSharing(nn.Module):
     """ŷₖ = fₖ(x; θₖ, φ) = θₖ(φ(x))      x → {task: ŷₖ}; or {task: xₖ} → {task: ŷₖ}, where tasks have inputs of their own
 
-    φ: `shared`, θₖ: `heads[task]`.      D0 §4.1, D1 §3.2
+    φ: `shared`, θₖ: `heads[task]`.      D0-a, D1 §3.2
     """
 
     def __init__(self, shared: nn.Module, heads: Mapping[str, nn.Module]) -> None:
