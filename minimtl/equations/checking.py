@@ -1,6 +1,6 @@
 """The check of an equation: the printed formula, read and evaluated on random numbers, against the function that the engine calls.
 
-    @check("mtl.weighted_loss", wrong=[(r"\\alpha_t L_t", r"L_t")])
+    @evaluated("mtl.weighted_loss", wrong=[(r"\\alpha_t L_t", r"L_t")])
     def weighted_loss(d):
         …
         return {"α": α, "L": L}, mtl.weighted_loss(…)          values for the symbols, and what the function makes of them
@@ -26,6 +26,7 @@ from minimtl.equations.draw import Draw
 from minimtl.equations.formula import Formula
 from minimtl.equations.numbers import OutsideError
 from minimtl.equations.tokens import UnreadableError, tokens
+from minimtl.testing.subject import random_numbers_repeated
 
 TOLERANCE = 1e-9
 MARGIN = 100  # a wrong formula must be off by so many tolerances
@@ -137,7 +138,8 @@ class Evaluated(Check):
 
     def drawn(self, d: Draw) -> Drawn:
         """The values for the symbols, sizes among them, and what the function makes of them."""
-        values, result = self.written(d)
+        with random_numbers_repeated():
+            values, result = self.written(d)
         return {**values, **sizes(self.equation, values, result)}, result
 
     def error(self, d: Draw, instead: Any = None) -> float:
@@ -160,12 +162,13 @@ class Holds(Check):
 
     def error(self, d: Draw, instead: Any = None) -> float:
         try:
-            return float(self.written(d, instead or self.equation.function))
+            with random_numbers_repeated():
+                return float(self.written(d, instead or self.equation.function))
         except (ArithmeticError, AssertionError):
             return math.inf
 
 
-def check(
+def evaluated(
     id: str, wrong: Sequence[Replacement], same: Sequence[str] = (), tolerance: float = TOLERANCE
 ) -> Callable[[Any], Any]:
     """The function below draws values for the symbols and returns them with the function's result.
@@ -204,7 +207,7 @@ def operation(
 
     f takes the values as attributes, arrays as Tensors, and returns a Tensor; constants are arrays without a derivative.
     What a derivative is by stands on the left of its formula; the gradient that comes in is drawn as g and G. wrong and same:
-    end of the id → as in `check`.
+    end of the id → as in `evaluated`.
     """
 
     @wraps(draw)

@@ -25,12 +25,21 @@ def f(x: Any, θk: Callable[[Any], Any], φ: Callable[[Any], Any]) -> Any:
     r"L_k(\theta_k, \phi) = \sum_{i=1}^{N_k} l_k(f_k(x_{ki}; \theta_k, \phi), y_{ki})",
     symbols={"θ": "θk", "x": "D", "y": "D", "N": "D", "f": "f"},
     source="D0 §3.1",
-    conventions="a sum over samples: l gives a loss per sample, or their sum; a mean would be 1/N_k of it",
+    conventions="a sum over samples, for each of which l gives a loss",
 )
 def task_loss(l: Loss, θk: Callable[[Any], Any], φ: Callable[[Any], Any], D: Data) -> Tensor:
-    """Lₖ(θₖ, φ) = Σᵢ lₖ(fₖ(xₖᵢ; θₖ, φ), yₖᵢ)      l gives a loss per sample (reduction "none") or their sum; D0 §3.1"""
+    """Lₖ(θₖ, φ) = Σᵢ lₖ(fₖ(xₖᵢ; θₖ, φ), yₖᵢ)      l gives a loss per sample, as with reduction "none"; D0 §3.1"""
     x, y = D
-    return l(f(x, θk, φ), y).sum()
+    return sum_of_samples("task_loss", l(f(x, θk, φ), y), y)
+
+
+def sum_of_samples(name: str, losses: Tensor, y: Tensor) -> Tensor:
+    """Σᵢ lᵢ of a loss per sample. One number for several samples may be their mean, which counts a task 1/N of what it should."""
+    if losses.shape[:1] != y.shape[:1]:
+        raise ValueError(
+            f"{name}: l must give a loss for each of the {len(y)} samples, as with reduction='none', got shape {losses.shape}"
+        )
+    return losses.sum()
 
 
 @equation(
@@ -38,7 +47,7 @@ def task_loss(l: Loss, θk: Callable[[Any], Any], φ: Callable[[Any], Any], D: D
     r"L = \sum_{k=1}^{K} L_k(\theta_k, \phi) = \sum_{k=1}^{K} \sum_{i=1}^{N_k} l_k(f_k(x_{ki}; \theta_k, \phi), y_{ki})",
     symbols={"x": "D", "y": "D", "N": "D", "K": "D", "f": "f", "L": "task_loss"},
     source="D0 §3.1",
-    conventions="a sum over samples, of losses per sample or summed; mean losses, as the field's, are the weights αₖ = 1/Nₖ",
+    conventions="a sum over samples; hard sharing: fₖ is θₖ ∘ φ. Means, as the field's losses, are the weights αₖ = 1/Nₖ",
 )
 @equation(
     "mtl.joint_objective",
@@ -52,7 +61,7 @@ def total_loss(l: Mapping[str, Loss], θ: Mapping[str, Any], φ: Callable[[Any],
 
     D3 §3.1 writes the same sum min_θ, {θᵢ}ᵢ Σᵢ Lᵢ(f(xᵢ; θ, θᵢ), yᵢ): its θ is φ, its θᵢ is θₖ.
 
-    A sum over samples. With mean losses the same is Σₖ αₖ Lₖ at αₖ = Nₖ, and the mean losses alone are αₖ = 1/Nₖ.
+    A sum over samples, where the field's losses are means: Σₖ Nₖ meanₖ is this sum, and Σₖ meanₖ is Σₖ αₖ Lₖ with αₖ = 1/Nₖ.
     """
     return sum_of(task_loss(l[k], θ[k], φ, D[k]) for k in D)
 
@@ -62,7 +71,7 @@ def total_loss(l: Mapping[str, Loss], θ: Mapping[str, Any], φ: Callable[[Any],
     r"\hat{L} = \sum_{k=1}^{K} \frac{N_k}{|B_k|} \sum_{i \in B_k} l_k(f_k(x_{ki}; \theta_k, \phi), y_{ki})",
     symbols={"x": "B", "y": "B", "K": "B", "f": "f"},
     source="the bridge from D0 §3.1, a sum over all samples, to the batches of D1",
-    conventions="Bₖ is a set of samples of task k, drawn uniformly; l as in mtl.total_loss",
+    conventions="Bₖ is a set of samples of task k, drawn uniformly; the loss of a sample depends on it alone: no batch norm",
 )
 def minibatch_loss(
     l: Mapping[str, Loss],

@@ -1,12 +1,44 @@
-"""Gradient clipping."""
+"""What is done with the parameters of a module: called with others in their place, gradients clipped."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
 from minimtl.autograd import Tensor
 from minimtl.equation import equation
+from minimtl.nn.module import Module, Parameter
+
+
+def put(module: Module, tensors: Mapping[str, Tensor]) -> list[tuple[dict[str, Any], str, Parameter]]:
+    """Put tensors where the module has the parameters with these dotted names, everywhere; returns what stood where."""
+    own = dict(module.named_parameters(remove_duplicate=False))
+    unknown = sorted(set(tensors) - set(own))
+    if unknown:
+        raise ValueError(f"{type(module).__name__} has no parameters {unknown}; it has {list(own)}")
+    modules, new = dict(module.named_modules(remove_duplicate=False)), {own[name]: t for name, t in tensors.items()}
+    stood = []
+    for name, p in own.items():
+        if p in new:
+            path, _, last = name.rpartition(".")
+            stood.append((vars(modules[path]), last, p))
+            vars(modules[path])[last] = new[p]
+    return stood
+
+
+def functional_call(module: Module, parameters: Mapping[str, Tensor], args: Any = ()) -> Any:
+    """module(*args) with tensors in the place of its parameters, by dotted name: a model as a function f(x; θ).
+
+    As `torch.func.functional_call`: gradients go to the tensors, parameters that are not named stay, and afterwards all are
+    what they were. A single argument needs no tuple. Buffers are the module's own.
+    """
+    stood = put(module, parameters)
+    try:
+        return module(*(args if isinstance(args, tuple) else (args,)))
+    finally:
+        for space, name, p in stood:
+            space[name] = p
 
 
 def with_grad(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

@@ -19,6 +19,7 @@ from minimtl.backend import Array, is_array
 from minimtl.equation import ids_of
 from minimtl.grad_mode import enable_grad
 from minimtl.nn import Module
+from minimtl.nn.utils import put
 from minimtl.testing.naming import call_of, listed, name_of, named, names_of, place_of, rebuilt
 
 Wanted = int | str | Sequence[int | str] | None
@@ -165,12 +166,7 @@ def of_module(module: Module, args: Sequence[Any]) -> Subject:
 def replaced(module: Module, tensors: Mapping[str, Tensor]) -> Module:
     """A copy of the module with tensors in the place of its parameters, by dotted name, so that gradients arrive at them."""
     fresh = copy.deepcopy(module)
-    modules = dict(fresh.named_modules(remove_duplicate=False))
-    own = {p: tensors[name] for name, p in module.named_parameters() if name in tensors}
-    for name, p in module.named_parameters(remove_duplicate=False):
-        if p in own:
-            path, _, last = name.rpartition(".")
-            vars(modules[path])[last] = own[p]
+    put(fresh, tensors)
     return fresh
 
 

@@ -1,3 +1,3 @@
 """Transfer learning: from θₛ, trained on a source, to θₜ on a target."""
 
-from minimtl.transfer.objective import delta_loss, fine_tune
+from minimtl.transfer.objective import delta_loss, fine_tune, target_loss

@@ -7,7 +7,7 @@ import numpy as np
 from minimtl.autograd import Tensor
 from minimtl.backend import Array
 from minimtl.data.transforms import Normalize, ToTensor
-from minimtl.equations.checking import Drawn, Values, check
+from minimtl.equations.checking import Drawn, Values, evaluated
 from minimtl.equations.draw import Draw
 from minimtl.nn import Parameter
 from minimtl.nn.utils import clip_grad_norm_, clip_grad_value_
@@ -16,7 +16,7 @@ from minimtl.training import metrics
 SINGLE = 1e-6  # where the engine computes with float32
 
 
-@check(
+@evaluated(
     "data.to_tensor",
     wrong=[("255", "256"), ("x_{n,h,w,c}", "x_{nwhc}"), (r"\frac{x_{n,h,w,c}}{255}", "x_{n,h,w,c}")],
     tolerance=SINGLE,
@@ -28,7 +28,9 @@ def to_tensor(d: Draw) -> Drawn:
     return {"x": x.astype(int)}, ToTensor()(x if colour else x[..., 0]).array
 
 
-@check("data.normalize", wrong=[(r"\sigma_c", r"\sigma_c^2"), (r"x_{n,c,h,w} - \mu_c", r"x_{n,c,h,w}"), (r"\mu_c", r"\mu_n")])
+@evaluated(
+    "data.normalize", wrong=[(r"\sigma_c", r"\sigma_c^2"), (r"x_{n,c,h,w} - \mu_c", r"x_{n,c,h,w}"), (r"\mu_c", r"\mu_n")]
+)
 def normalize(d: Draw) -> Drawn:
     """A mean and a deviation for each channel, or the same for all."""
     x = d.array(d.size(), d.size(), d.size(), d.size())
@@ -59,7 +61,7 @@ def clipped(d: Draw) -> tuple[Values, Any, Array]:
     return {**values, "c": c, "p": p}, total.array, gradients(params)
 
 
-@check(
+@evaluated(
     "nn.clip_grad_norm",
     wrong=[
         (r"\min(1, \frac{c}{N + 10^{-6}})", r"\frac{c}{N + 10^{-6}}"),
@@ -74,7 +76,7 @@ def clip_grad_norm(d: Draw) -> Drawn:
     return values, result
 
 
-@check(
+@evaluated(
     "nn.clip_grad_norm.total",
     wrong=[("^{1/p}", ""), ("|g_i|^p", "|g_i|"), (r"\sum_{i=1}^{n} |g_i|^p", r"\max_{1 \le i \le n} |g_i|^p")],
 )
@@ -84,7 +86,7 @@ def total_norm(d: Draw) -> Drawn:
     return values, total
 
 
-@check("nn.clip_grad_value", wrong=[(r"\min(\max(g_i, -c), c)", r"\min(g_i, c)"), (r"\max(g_i, -c)", r"g_i \, c")])
+@evaluated("nn.clip_grad_value", wrong=[(r"\min(\max(g_i, -c), c)", r"\min(g_i, c)"), (r"\max(g_i, -c)", r"g_i \, c")])
 def clip_grad_value(d: Draw) -> Drawn:
     """Some beyond the limit."""
     params, values = with_gradients(d)
@@ -93,7 +95,7 @@ def clip_grad_value(d: Draw) -> Drawn:
     return {**values, "c": c}, gradients(params)
 
 
-@check(
+@evaluated(
     "metrics.accuracy",
     wrong=[
         (r"\frac{1}{N} ", ""),
@@ -116,14 +118,14 @@ def pair(d: Draw) -> tuple[Values, tuple[Tensor, Tensor]]:
     return {"ŷ": output.ravel(), "y": target.ravel()}, (Tensor(output), Tensor(target))
 
 
-@check("metrics.mse", wrong=[(r"\frac{1}{n} ", ""), (r"\frac{1}{n} ", r"\frac{1}{2 n} "), ("y_i)^2", "y_i)")])
+@evaluated("metrics.mse", wrong=[(r"\frac{1}{n} ", ""), (r"\frac{1}{n} ", r"\frac{1}{2 n} "), ("y_i)^2", "y_i)")])
 def mse(d: Draw) -> Drawn:
     """Any shape."""
     values, tensors = pair(d)
     return values, metrics.mse(*tensors)
 
 
-@check("metrics.mae", wrong=[(r"\frac{1}{n} ", ""), (r"|\hat y_i - y_i|", r"(\hat y_i - y_i)")])
+@evaluated("metrics.mae", wrong=[(r"\frac{1}{n} ", ""), (r"|\hat y_i - y_i|", r"(\hat y_i - y_i)")])
 def mae(d: Draw) -> Drawn:
     """Any shape."""
     values, tensors = pair(d)

@@ -10,7 +10,7 @@ import numpy as np
 from minimtl import mtl, nn, optim, testing, transfer
 from minimtl.autograd import Tensor, grad
 from minimtl.data import TensorDataset
-from minimtl.equations.checking import Drawn, Values, check, holds
+from minimtl.equations.checking import Drawn, Values, evaluated, holds
 from minimtl.equations.draw import Draw
 
 Function = Callable[..., Any]
@@ -24,7 +24,7 @@ def pairs(d: Draw) -> tuple[Any, Any]:
     return d.array(n), d.array(n)
 
 
-@check("mtl.data", wrong=[("(x_{ki}, y_{ki})", "(y_{ki}, x_{ki})"), ("(x_{ki}", "(x_{k1}")])
+@evaluated("mtl.data", wrong=[("(x_{ki}, y_{ki})", "(y_{ki}, x_{ki})"), ("(x_{ki}", "(x_{k1}")])
 def task_data(d: Draw) -> Drawn:
     """A data set for each task, of its own size."""
     x, y = zip(*(pairs(d) for _ in range(d.size(2))), strict=True)
@@ -32,7 +32,9 @@ def task_data(d: Draw) -> Drawn:
     return {"x": x, "y": y, "N": [len(a) for a in x]}, [samples(D) for D in sets]
 
 
-@check("tl.data", wrong=[("(x_{ti}, y_{ti})", "(x_{si}, y_{ti})"), (r"D_s = \{(x_{si}, y_{si})", r"D_s = \{(x_{si}, x_{si})")])
+@evaluated(
+    "tl.data", wrong=[("(x_{ti}, y_{ti})", "(x_{si}, y_{ti})"), (r"D_s = \{(x_{si}, y_{si})", r"D_s = \{(x_{si}, x_{si})")]
+)
 def source_and_target(d: Draw) -> Drawn:
     """A source and a target."""
     (xs, ys), (xt, yt) = pairs(d), pairs(d)
@@ -93,7 +95,7 @@ class Lines(nn.Module):
         return self.weight * x + self.bias
 
 
-@check("mtl.hard_sharing", wrong=[(r"\theta_k(\phi(x))", r"\phi(\theta_k(x))"), (r"\theta_k(\phi(x))", r"\theta_k(x)")])
+@evaluated("mtl.hard_sharing", wrong=[(r"\theta_k(\phi(x))", r"\phi(\theta_k(x))"), (r"\theta_k(\phi(x))", r"\theta_k(x)")])
 def hard_sharing(d: Draw) -> Drawn:
     """The outputs of a model."""
     φ, θ, x = d.array(2), d.array(2, 2), d.number(-1, 1)
@@ -102,7 +104,7 @@ def hard_sharing(d: Draw) -> Drawn:
     return {"x": x, "φ": partial(line, *φ), "θ": [partial(line, *a) for a in θ]}, [y.item() for y in outputs.values()]
 
 
-@check("mtl.task_loss", wrong=[(r"\sum_{i=1}^{N_k}", r"\frac{1}{N_k} \sum_{i=1}^{N_k}"), ("y_{ki}", "y_{kk}")])
+@evaluated("mtl.task_loss", wrong=[(r"\sum_{i=1}^{N_k}", r"\frac{1}{N_k} \sum_{i=1}^{N_k}"), ("y_{ki}", "y_{kk}")])
 def task_loss(d: Draw) -> Drawn:
     """The loss of every task."""
     v = tasks(d)
@@ -110,7 +112,7 @@ def task_loss(d: Draw) -> Drawn:
     return v, result
 
 
-@check(
+@evaluated(
     "mtl.total_loss",
     wrong=[
         (r"\sum_{i=1}^{N_k}", r"\frac{1}{N_k} \sum_{i=1}^{N_k}"),
@@ -146,7 +148,7 @@ class Both:
         return self.own[i - 1]
 
 
-@check("mtl.joint_objective", wrong=[(r"\theta, \theta^{(i)})", r"\theta, \theta^{(1)})"), ("y^{(i)}", "y^{(1)}")])
+@evaluated("mtl.joint_objective", wrong=[(r"\theta, \theta^{(i)})", r"\theta, \theta^{(1)})"), ("y^{(i)}", "y^{(1)}")])
 def joint_objective(d: Draw) -> Drawn:
     """D3's letters for the same function: here each L⁽ⁱ⁾ is of all samples of its task."""
     v = tasks(d)
@@ -161,7 +163,7 @@ def joint_objective(d: Draw) -> Drawn:
     return {**values, "L": [over_samples(l) for l in v["l"]]}, total(v)
 
 
-@check("mtl.minibatch", wrong=[(r"\frac{N_k}{|B_k|} ", ""), (r"\frac{N_k}{|B_k|}", r"\frac{1}{|B_k|}"), ("|B_k|", "N_k")])
+@evaluated("mtl.minibatch", wrong=[(r"\frac{N_k}{|B_k|} ", ""), (r"\frac{N_k}{|B_k|}", r"\frac{1}{|B_k|}"), ("|B_k|", "N_k")])
 def minibatch(d: Draw) -> Drawn:
     """Batches of every task; in B the formula's samples count from 1."""
     v = tasks(d)
@@ -171,7 +173,7 @@ def minibatch(d: Draw) -> Drawn:
     return {**v, "B": [list(b + 1) for b in B]}, result
 
 
-@check(
+@evaluated(
     "mtl.weighted_loss",
     wrong=[(r"\alpha_t L_t", "L_t"), (r"\alpha_t L_t", r"\alpha_1 L_t"), (r"\sum_{t=1}^{T}", r"\frac{1}{T} \sum_{t=1}^{T}")],
 )
@@ -183,7 +185,7 @@ def weighted_loss(d: Draw) -> Drawn:
     return {"L": L, "α": α, "θ": θ, "T": T}, result.item()
 
 
-@check("mtl.regularised_loss", wrong=[(r"\lambda R(\theta)", r"R(\theta)"), (r"\lambda R(\theta)", r"\lambda n R(\theta)")])
+@evaluated("mtl.regularised_loss", wrong=[(r"\lambda R(\theta)", r"R(\theta)"), (r"\lambda R(\theta)", r"\lambda n R(\theta)")])
 def regularised_loss(d: Draw) -> Drawn:
     """Losses and a penalty that are functions of θ."""
     n, θ, λ = d.size(2), d.number(-1, 1), d.number(0.1, 2)
@@ -191,7 +193,7 @@ def regularised_loss(d: Draw) -> Drawn:
     return {"L": L, "R": R, "λ": λ, "θ": θ, "n": n}, mtl.regularised_loss(L, R, λ, Tensor(np.array(θ))).item()
 
 
-@check("mtl.parity", wrong=[(r"\bmod 2 = 0", r"\bmod 2 = 1"), (r"\bmod 2", r"\bmod 4")])
+@evaluated("mtl.parity", wrong=[(r"\bmod 2 = 0", r"\bmod 2 = 1"), (r"\bmod 2", r"\bmod 4")])
 def parity(d: Draw) -> Drawn:
     """The second label of a digit."""
     y = d.integer(0, 9)
@@ -223,7 +225,7 @@ def slopes(L: Tensor, parameters: Sequence[Tensor]) -> Any:
     )
 
 
-@check("mtl.own_gradient", wrong=[("= 0", "= 1"), (r" \quad \text{for } j \ne k", "")])
+@evaluated("mtl.own_gradient", wrong=[("= 0", "= 1"), (r" \quad \text{for } j \ne k", "")])
 def own_gradient(d: Draw) -> Drawn:
     """The gradients of every loss by every head, summed up in size."""
     model, losses, _ = shared_model(d)
@@ -232,7 +234,7 @@ def own_gradient(d: Draw) -> Drawn:
     return {}, [[float(np.abs(slopes(losses()[j], θ[k])).sum()) for k in θ] for j in θ]
 
 
-@check("mtl.shared_gradient", wrong=[(r"\alpha_k ", ""), (r"\sum_{k=1}^{K}", r"\frac{1}{K} \sum_{k=1}^{K}")])
+@evaluated("mtl.shared_gradient", wrong=[(r"\alpha_k ", ""), (r"\sum_{k=1}^{K}", r"\frac{1}{K} \sum_{k=1}^{K}")])
 def shared_gradient(d: Draw) -> Drawn:
     """The gradient of the weighted loss beside those of the tasks."""
     model, losses, v = shared_model(d)
@@ -241,40 +243,29 @@ def shared_gradient(d: Draw) -> Drawn:
     return {**v, "dLk_dφ": np.stack([slopes(losses()[k], φ) for k in α])}, slopes(mtl.weighted_loss(losses(), α), φ)
 
 
-# Transfer
+# Transfer learning
 
 
-def regression(x: Any, θ: Any) -> Any:
-    """A model of parameters: Σ xᵢ θᵢ for numbers, of {"w": θ} for Tensors."""
-    return (x * θ["w"]).sum() if isinstance(x, Tensor) else sum(a * b for a, b in zip(x, θ, strict=True))
+@evaluated(
+    "tl.target_loss",
+    wrong=[
+        (r"\sum_{i=1}^{N_t}", r"\frac{1}{N_t} \sum_{i=1}^{N_t}"),
+        ("y_{ti}", "y_{tt}"),
+        (r"x_{ti}; \theta_t", r"y_{ti}; \theta_t"),
+    ],
+)
+def target_loss(d: Draw) -> Drawn:
+    """The loss of a model on the target."""
+    x, y = pairs(d)
+    θ, l = d.array(2), partial(square, d.number(0.5, 2))
+    values = {"x": {"t": x}, "y": {"t": y}, "N": {"t": len(x)}, "t": "t", "lt": l, "ft": affine, "θt": θ}
+    return values, transfer.target_loss(l, affine, θ, (Tensor(x), Tensor(y))).item()
 
 
-def updated(d: Draw) -> Values:
-    """A fixed θ, an update of it, and a sample of the target."""
-    n = d.size(2)
-    return {"θ": d.array(n), "θʹ": d.array(n), "x": {"t": d.positive(n)}, "y": {"t": d.number(-1, 1)}, "t": "t"}
-
-
-def delta_of(v: Values, θ: Tensor, θʹ: Tensor) -> Tensor:
-    """The loss at θ + θ′, by the engine."""
-    D = Tensor(v["x"]["t"]), Tensor(np.array(v["y"]["t"]))
-    return transfer.delta_loss(partial(square, 1.0), regression, {"w": θ}, {"w": θʹ}, D)
-
-
-@check("tl.delta", wrong=[(r"\theta + \theta'), y", r"\theta), y"), (r"\theta + \theta'), y", r"\theta'), y")])
-def delta(d: Draw) -> Drawn:
-    """The objective of an update."""
-    v = updated(d)
-    return {**v, "L": {"t": partial(square, 1.0)}, "f": regression}, delta_of(v, Tensor(v["θ"]), Tensor(v["θʹ"])).item()
-
-
-@check("tl.delta_gradient", wrong=[(r"= \frac{\partial L}", r"= 2 \frac{\partial L}")])
-def delta_gradient(d: Draw) -> Drawn:
-    """The gradient by θ′ beside that by θ, both at θ + θ′."""
-    v = updated(d)
-    θ, θʹ, zero = (Tensor(a, requires_grad=True) for a in (v["θ"] + v["θʹ"], v["θʹ"], 0 * v["θ"]))
-    testing.check_delta(nn.Linear(2, 1), lambda model: (model(Tensor(np.ones((1, 2), np.float32))) ** 2).sum())
-    return {"dL_dθ": slopes(delta_of(v, θ, zero), [θ])}, slopes(delta_of(v, Tensor(v["θ"]), θʹ), [θʹ])
+def affine(x: Any, θ: Any) -> Any:
+    """f(x; θ) = θ₁ x + θ₂"""
+    a, b = θ
+    return a * x + b
 
 
 def from_scratch(L: Function, θs: nn.Module, optimizer: Function, steps: int) -> nn.Module:
@@ -313,3 +304,80 @@ def fine_tune(d: Draw, f: Function) -> float:
     started, found = f(L, θs, rule, 0).weight.array.copy(), f(L, θs, rule, 40).weight.array
     wanted = np.linalg.solve(X.T @ X, X.T @ y).T
     return float(max(np.abs(started - before).max(), np.abs(θs.weight.array - before).max(), np.abs(found - wanted).max()))
+
+
+def regression(x: Any, θ: Any) -> Any:
+    """A model of parameters: Σ xᵢ θᵢ for numbers, of {"w": θ} for Tensors."""
+    return (x * θ["w"]).sum() if isinstance(x, Tensor) else sum(a * b for a, b in zip(x, θ, strict=True))
+
+
+def updated(d: Draw) -> Values:
+    """A fixed θ, an update of it, and a sample of the target."""
+    n = d.size(2)
+    return {"θ": d.array(n), "θʹ": d.array(n), "x": {"t": d.positive(n)}, "y": {"t": d.number(-1, 1)}, "t": "t"}
+
+
+def delta_of(v: Values, θ: Tensor, θʹ: Tensor) -> Tensor:
+    """The loss at θ + θ′, by the engine."""
+    D = Tensor(v["x"]["t"]), Tensor(np.array(v["y"]["t"]))
+    return transfer.delta_loss(partial(square, 1.0), regression, {"w": θ}, {"w": θʹ}, D)
+
+
+@evaluated("tl.delta", wrong=[(r"\theta + \theta'), y", r"\theta), y"), (r"\theta + \theta'), y", r"\theta'), y")])
+def delta(d: Draw) -> Drawn:
+    """The objective of an update."""
+    v = updated(d)
+    return {**v, "L": {"t": partial(square, 1.0)}, "f": regression}, delta_of(v, Tensor(v["θ"]), Tensor(v["θʹ"])).item()
+
+
+@evaluated("tl.delta_gradient", wrong=[(r"= \frac{\partial L}", r"= 2 \frac{\partial L}")])
+def delta_gradient(d: Draw) -> Drawn:
+    """The gradient by θ′ beside that by θ, both at θ + θ′."""
+    v = updated(d)
+    moved, θʹ = (Tensor(a, requires_grad=True) for a in (v["θ"] + v["θʹ"], v["θʹ"]))
+    testing.check_delta(nn.Linear(2, 1), lambda model: (model(Tensor(np.ones((1, 2), np.float32))) ** 2).sum())
+    L = square(1.0, regression(Tensor(v["x"]["t"]), {"w": moved}), Tensor(np.array(v["y"]["t"])))
+    return {"dL_dθ": slopes(L, [moved])}, slopes(delta_of(v, Tensor(v["θ"]), θʹ), [θʹ])
+
+
+def paths(d: Draw, f: Function) -> tuple[Any, Any]:
+    """θ after five steps of fine-tuning, and θ + θ′ after five of learning θ′ from 0."""
+    D, θs = (Tensor(d.array(3, 2)), Tensor(d.array(3, 1))), nn.Linear(2, 1).double()
+    for p in θs.parameters():
+        p.data = Tensor(d.array(*p.shape))
+    L, momentum = nn.functional.mse_loss, d.number(0, 0.9)
+
+    def rule(parameters: Any) -> optim.Optimizer:
+        return optim.SGD(parameters, lr=0.1, momentum=momentum)
+
+    tuned = transfer.fine_tune(lambda θ: L(θ(D[0]), D[1]), θs, rule, 5)
+    θ = dict(θs.named_parameters())
+    θʹ = {name: Tensor(np.zeros(p.shape), requires_grad=True) for name, p in θ.items()}
+    learnt = rule(θʹ.values())
+    for _ in range(5):
+        learnt.zero_grad()
+        f(L, lambda x, θ: nn.utils.functional_call(θs, θ, x), θ, θʹ, D).backward()
+        learnt.step()
+    return [p.array for p in tuned.parameters()], [θ[name].array + θʹ[name].array for name in θ]
+
+
+def alone(L: Function, f: Function, θ: Any, θʹ: Any, D: Any) -> Tensor:
+    """θ forgotten."""
+    return transfer.delta_loss(L, f, {name: 0 * p for name, p in θ.items()}, θʹ, D)
+
+
+def doubled(L: Function, f: Function, θ: Any, θʹ: Any, D: Any) -> Tensor:
+    """θ + 2 θ′"""
+    return transfer.delta_loss(L, f, θ, {name: 2 * p for name, p in θʹ.items()}, D)
+
+
+def decayed(L: Function, f: Function, θ: Any, θʹ: Any, D: Any) -> Tensor:
+    """With a decay of θ′, which is another path."""
+    return transfer.delta_loss(L, f, θ, θʹ, D) + sum((p**2).sum() for p in θʹ.values())
+
+
+@holds("tl.delta_path", wrong=[alone, doubled, decayed])
+def delta_path(d: Draw, f: Function) -> float:
+    """From θ′ = 0 the same optimiser, with momentum, comes to the same parameters after five steps."""
+    tuned, found = paths(d, f)
+    return max(float(np.abs(a - b).max()) for a, b in zip(tuned, found, strict=True))

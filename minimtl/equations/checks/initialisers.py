@@ -6,7 +6,7 @@ import numpy as np
 
 from minimtl import nn
 from minimtl.autograd import Tensor
-from minimtl.equations.checking import Drawn, Values, check
+from minimtl.equations.checking import Drawn, Values, evaluated
 from minimtl.equations.draw import Draw
 from minimtl.nn import init
 from minimtl.random import Generator, default_generator
@@ -34,7 +34,7 @@ def fans(shape: tuple[int, ...]) -> dict[str, int]:
     return {"fanin": inputs * places, "fanout": outputs * places}
 
 
-@check("init.uniform", wrong=[("(b - a) u_i", "b u_i"), ("a + (b - a) u_i", "a u_i")])
+@evaluated("init.uniform", wrong=[("(b - a) u_i", "b u_i"), ("a + (b - a) u_i", "a u_i")])
 def uniform(d: Draw) -> Drawn:
     """Any ends."""
     w, a, b = some(d), d.number(-2, 2), d.number(-2, 2)
@@ -42,33 +42,33 @@ def uniform(d: Draw) -> Drawn:
     return filled(d, "u", w, lambda g: init.uniform_(w, a, b, g), {"a": a, "b": b})
 
 
-@check("init.normal", wrong=[(r"\sigma z_i", r"\sigma^2 z_i"), (r"\mu + \sigma z_i", r"\sigma \, (\mu + z_i)")])
+@evaluated("init.normal", wrong=[(r"\sigma z_i", r"\sigma^2 z_i"), (r"\mu + \sigma z_i", r"\sigma \, (\mu + z_i)")])
 def normal(d: Draw) -> Drawn:
     """Any mean and deviation."""
     w, μ, σ = some(d), d.number(-2, 2), d.number(0, 2)
     return filled(d, "z", w, lambda g: init.normal_(w, μ, σ, g), {"μ": μ, "σ": σ})
 
 
-@check("init.constant", wrong=[(r"\mathrm{val}", r"|\mathrm{val}|"), (r"\mathrm{val}", "1")])
+@evaluated("init.constant", wrong=[(r"\mathrm{val}", r"|\mathrm{val}|"), (r"\mathrm{val}", "1")])
 def constant(d: Draw) -> Drawn:
     """Any number."""
     val = d.number(-2, 2)
     return {"val": val}, init.constant_(some(d), val).array.ravel()
 
 
-@check("init.zeros", wrong=[("0", "1")])
+@evaluated("init.zeros", wrong=[("0", "1")])
 def zeros(d: Draw) -> Drawn:
     """Numbers that go."""
     return {}, init.zeros_(some(d)).array.ravel()
 
 
-@check("init.ones", wrong=[("1", "0")])
+@evaluated("init.ones", wrong=[("1", "0")])
 def ones(d: Draw) -> Drawn:
     """Numbers that go."""
     return {}, init.ones_(some(d)).array.ravel()
 
 
-@check(
+@evaluated(
     "init.fans",
     wrong=[
         (r"(I \prod_{k \in K} k, O \prod_{k \in K} k)", r"(O \prod_{k \in K} k, I \prod_{k \in K} k)"),
@@ -82,7 +82,7 @@ def fan_in_and_out(d: Draw) -> Drawn:
     return {"O": w.shape[0], "I": w.shape[1], "K": list(w.shape[2:])}, init.fans(w)
 
 
-@check(
+@evaluated(
     "init.calculate_gain",
     wrong=[
         (r"\sqrt{2}", "2"),
@@ -98,7 +98,7 @@ def gain(d: Draw) -> Drawn:
     return {"f": f, "s": 0.01 if s is None else s, **names}, init.calculate_gain(f, s)
 
 
-@check(
+@evaluated(
     "init.xavier_uniform",
     wrong=[BOUND, (r"\sqrt{\frac{6}", r"\sqrt{\frac{2}"), (r" + \mathrm{fan}_{\mathrm{out}}", ""), (r"\mathrm{gain} ", "")],
 )
@@ -108,7 +108,7 @@ def xavier_uniform(d: Draw) -> Drawn:
     return filled(d, "u", w, lambda g: init.xavier_uniform_(w, gain, g), {"gain": gain, **fans(w.shape)})
 
 
-@check(
+@evaluated(
     "init.xavier_normal",
     wrong=[(r"\sqrt{\frac{2}", r"\sqrt{\frac{1}"), (r" + \mathrm{fan}_{\mathrm{out}}", ""), (r"\mathrm{gain} ", "")],
 )
@@ -133,19 +133,19 @@ FAN = [
 ]
 
 
-@check("init.kaiming_uniform", wrong=[*FAN, ("-b + 2 b u_i", "b u_i"), (r"\sqrt{3}", "3"), (r"\sqrt{3} ", "")])
+@evaluated("init.kaiming_uniform", wrong=[*FAN, ("-b + 2 b u_i", "b u_i"), (r"\sqrt{3}", "3"), (r"\sqrt{3} ", "")])
 def kaiming_uniform(d: Draw) -> Drawn:
     """Uniform numbers."""
     return kaiming(d, "u", init.kaiming_uniform_)
 
 
-@check("init.kaiming_normal", wrong=[*FAN, (r"\sigma z_i", r"\sigma^2 z_i")])
+@evaluated("init.kaiming_normal", wrong=[*FAN, (r"\sigma z_i", r"\sigma^2 z_i")])
 def kaiming_normal(d: Draw) -> Drawn:
     """Normal numbers."""
     return kaiming(d, "z", init.kaiming_normal_)
 
 
-@check(
+@evaluated(
     "init.default",
     wrong=[BOUND, (r"\sqrt{\mathrm{fan}_{\mathrm{in}}}", r"\mathrm{fan}_{\mathrm{in}}"), (r"\frac{1}", r"\frac{\sqrt{3}}")],
     tolerance=SINGLE,

@@ -6,7 +6,7 @@ import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import nn
 from minimtl.autograd import Tensor
-from minimtl.equations.checking import Drawn, Values, backward, check, operation
+from minimtl.equations.checking import Drawn, Values, backward, evaluated, operation
 from minimtl.equations.draw import Draw
 from minimtl.kernels.window import transposed_size
 from minimtl.ops.image import upsample_nearest2d
@@ -175,14 +175,16 @@ def images(d: Draw) -> Values:
     return {"x": d.array(d.size(), d.size(), d.size(), d.size())}
 
 
-@check("nn.flatten", wrong=[("(c H + h)", "(h C + c)")])
+@evaluated("nn.flatten", wrong=[("(c H + h)", "(h C + c)")])
 def flatten(d: Draw) -> Drawn:
     """The formula says where each entry of x is found, so x is what it gives."""
     x = images(d)["x"]
     return {"x": x, "y": mm.flatten(Tensor(x), 1).array}, x
 
 
-check("nn.flatten.vjp", wrong=[("(c H + h)", "(h C + c)")])(backward("nn.flatten.vjp", images, lambda v: mm.flatten(v.x, 1)))
+evaluated("nn.flatten.vjp", wrong=[("(c H + h)", "(h C + c)")])(
+    backward("nn.flatten.vjp", images, lambda v: mm.flatten(v.x, 1))
+)
 
 
 def dropped(d: Draw) -> Values:

@@ -2,7 +2,7 @@
 
 import minimtl.nn.functional as F
 from minimtl.autograd import Tensor
-from minimtl.equations.checking import Drawn, Values, check, operation
+from minimtl.equations.checking import Drawn, Values, evaluated, operation
 from minimtl.equations.draw import Draw
 
 # ε is as large as the variance, so that it matters whether it stands under the root
@@ -101,7 +101,7 @@ operation(
 )
 
 
-@check("nn.running_statistics", wrong=[(r"\frac{n}{n - 1} ", ""), (r"r + m \mu", r"r + \mu")])
+@evaluated("nn.running_statistics", wrong=[(r"\frac{n}{n - 1} ", ""), (r"r + m \mu", r"r + \mu")])
 def running_statistics(d: Draw) -> Drawn:
     """What batch normalisation leaves in its buffers after a batch in training."""
     v = channels(d)

@@ -7,7 +7,7 @@ import numpy as np
 
 from minimtl.autograd import Tensor
 from minimtl.backend import Array
-from minimtl.equations.checking import Drawn, check
+from minimtl.equations.checking import Drawn, evaluated
 from minimtl.equations.draw import Draw
 from minimtl.nn import Parameter
 from minimtl.optim import SGD, Adam, AdamW, Optimizer, RMSprop
@@ -49,7 +49,7 @@ def sgd_step(d: Draw, maximize: bool) -> Drawn:
     return one_step(d, lambda p: SGD(p, o["η"], o["μ"], o["d"], o["λ"], maximize=maximize), {"b": "momentum_buffer"}, o)
 
 
-@check(
+@evaluated(
     "optim.sgd",
     wrong=[
         DECAY,
@@ -67,13 +67,13 @@ def sgd(d: Draw) -> Drawn:
     return sgd_step(d, maximize=False)
 
 
-@check("optim.sgd_maximize", wrong=[(r"-g + \lambda \theta", r"-(g + \lambda \theta)"), (r"\eta b", r"\eta g")])
+@evaluated("optim.sgd_maximize", wrong=[(r"-g + \lambda \theta", r"-(g + \lambda \theta)"), (r"\eta b", r"\eta g")])
 def sgd_maximize(d: Draw) -> Drawn:
     """A step up."""
     return sgd_step(d, maximize=True)
 
 
-@check(
+@evaluated(
     "optim.nesterov",
     wrong=[
         DECAY,
@@ -113,13 +113,13 @@ MOMENTS = [
 ]
 
 
-@check("optim.adam", wrong=[DECAY, *MOMENTS])
+@evaluated("optim.adam", wrong=[DECAY, *MOMENTS])
 def adam(d: Draw) -> Drawn:
     """A step of Adam."""
     return adam_step(d, Adam)
 
 
-@check(
+@evaluated(
     "optim.adamw",
     wrong=[
         (r"\theta \leftarrow \theta - \eta \lambda \theta", r"g \leftarrow g + \lambda \theta"),  # the decay of Adam
@@ -138,7 +138,7 @@ def rmsprop_step(d: Draw, centered: bool) -> Drawn:
     return one_step(d, lambda p: RMSprop(p, o["η"], o["α"], o["ε"], o["λ"], o["μ"], centered), RMSPROP, o)
 
 
-@check(
+@evaluated(
     "optim.rmsprop",
     wrong=[
         DECAY,
@@ -154,7 +154,7 @@ def rmsprop(d: Draw) -> Drawn:
     return rmsprop_step(d, centered=False)
 
 
-@check(
+@evaluated(
     "optim.rmsprop_centered",
     wrong=[
         DECAY,

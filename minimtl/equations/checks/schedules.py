@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minimtl.autograd import Tensor
-from minimtl.equations.checking import Drawn, Values, check
+from minimtl.equations.checking import Drawn, Values, evaluated
 from minimtl.equations.draw import Draw
 from minimtl.nn import Parameter
 from minimtl.optim import SGD, Optimizer
@@ -25,14 +25,14 @@ def after(d: Draw, make: Callable[[Optimizer], lrs.LRScheduler], values: Values)
     return {**values, "η0": base, "t": t}, schedule.get_last_lr()[0]
 
 
-@check("optim.lambda_lr", wrong=[(r"\eta_0 \, f(t)", "f(t)"), ("f(t)", "f(t + 1)"), ("f(t)", "f(0) f(t)")])
+@evaluated("optim.lambda_lr", wrong=[(r"\eta_0 \, f(t)", "f(t)"), ("f(t)", "f(t + 1)"), ("f(t)", "f(0) f(t)")])
 def lambda_lr(d: Draw) -> Drawn:
     """A function that is a line."""
     a, b = d.number(0.25, 2), d.number(0.25, 2)
     return after(d, lambda o: lrs.LambdaLR(o, lambda t: a + b * t), {"f": lambda t: a + b * t})
 
 
-@check(
+@evaluated(
     "optim.step_lr",
     wrong=[(r"\lfloor t / s \rfloor", "t / s"), (r"\lfloor t / s \rfloor", r"\lfloor (t + 1) / s \rfloor"), (r"\eta_0 ", "")],
 )
@@ -42,14 +42,14 @@ def step_lr(d: Draw) -> Drawn:
     return after(d, lambda o: lrs.StepLR(o, s, γ), {"s": s, "γ": γ})
 
 
-@check("optim.multi_step_lr", wrong=[(r"m \le t", "m < t"), (r"m \le t", r"m \ge t"), (r"[m \le t]", "1")])
+@evaluated("optim.multi_step_lr", wrong=[(r"m \le t", "m < t"), (r"m \le t", r"m \ge t"), (r"[m \le t]", "1")])
 def multi_step_lr(d: Draw) -> Drawn:
     """Milestones, in any order."""
     γ, milestones = float(d.shares()), d.integers(1, 12, (d.size(),)).tolist()
     return after(d, lambda o: lrs.MultiStepLR(o, milestones, γ), {"γ": γ, "M": milestones})
 
 
-@check(
+@evaluated(
     "optim.cosine_annealing_lr",
     wrong=[(r"\frac{1}{2} ", ""), (r"\cos(\pi t / T)", r"\cos(2 \pi t / T)"), (r"\pi t / T", r"\pi t / (T + 1)")],
 )
@@ -59,7 +59,9 @@ def cosine_annealing_lr(d: Draw) -> Drawn:
     return after(d, lambda o: lrs.CosineAnnealingLR(o, n, least), {"T": n, "ηmin": least})
 
 
-@check("optim.linear_lr", wrong=[(r"\min(t / T, 1)", "t / T"), ("(e - s)", "e"), (r"\min(t / T, 1)", r"\min((t + 1) / T, 1)")])
+@evaluated(
+    "optim.linear_lr", wrong=[(r"\min(t / T, 1)", "t / T"), ("(e - s)", "e"), (r"\min(t / T, 1)", r"\min((t + 1) / T, 1)")]
+)
 def linear_lr(d: Draw) -> Drawn:
     """Up or down."""
     s, e, n = float(d.shares()), float(d.shares()), d.integer(1, 12)
@@ -82,7 +84,7 @@ def plateau(d: Draw) -> tuple[lrs.ReduceLROnPlateau, Values]:
     }  # fmt: skip
 
 
-@check(
+@evaluated(
     "optim.reduce_lr_on_plateau.is_better",
     wrong=[
         ("s v > s m", "v > m"),
@@ -101,7 +103,7 @@ def is_better(d: Draw) -> Drawn:
     return {**values, "v": value}, schedule.is_better(value)
 
 
-@check(
+@evaluated(
     "optim.reduce_lr_on_plateau",
     wrong=[
         (r"\max(f \eta, \eta_{\mathrm{min}})", r"f \eta"),
