@@ -1,7 +1,9 @@
 """The command line: `minimtl equations` lists the map from formulas to code, `minimtl equations ID` shows one and checks it."""
 
 import argparse
+import os
 import secrets
+import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from shutil import get_terminal_size
@@ -22,7 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.draws < 1 or (given.seed is not None and given.seed < 0):
         parser.error("--draws must be at least 1, and --seed not negative")
     seed = secrets.randbelow(10**6) if given.seed is None else given.seed
-    return equations(given.id or "", given.draws, seed)
+    try:
+        return equations(given.id or "", given.draws, seed)
+    except BrokenPipeError:  # what reads the output has seen enough, as `| head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (nothing to flush at the end)
+        return 0
 
 
 def equations(id: str, draws: int, seed: int) -> int:
@@ -31,12 +37,14 @@ def equations(id: str, draws: int, seed: int) -> int:
     from minimtl.equations import listing
 
     known = {e.id: e for e in equations.all()}
-    ids = list(known)
-    if id in known:
-        text, holds = listing.full(known[id], draws, seed)
-        say(text)
+    ids, wanted = list(known), id.lower()
+    exact = [e for e in ids if e == id] or [e for e in ids if e.lower() == wanted]
+    if exact:
+        text, holds = listing.full(known[exact[0]], draws, seed)
+        derivatives = [e for e in ids if e.startswith(f"{exact[0]}.vjp")]
+        say(text + f"\n\nderivatives: {', '.join(derivatives)}" * bool(derivatives))
         return 0 if holds else 1
-    found = [e for e in ids if e.startswith(id)] or [e for e in ids if id in e]
+    found = [e for e in ids if e.lower().startswith(wanted)] or [e for e in ids if wanted in e.lower()]
     if not found:
         near = get_close_matches(id, ids, 5, 0.4)
         say(f"minimtl equations: there is no {id!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))

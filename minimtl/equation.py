@@ -95,9 +95,9 @@ class Equation:
     def names(self) -> set[str]:
         """Every symbol that the formula may use: parameters, `symbols`, sizes and what is always given.
 
-        Where θ stands for a parameter θk, \\theta_k is θ with the index k.
+        Where θ stands for a parameter θk, \\theta_k is θ with the index k, and where θt stands for θ, θ is none.
         """
-        hidden = {p for s, p in self.symbols.items() if p != s and p.startswith(s)}
+        hidden = {p for s, p in self.symbols.items() if p != s and (p.startswith(s) or s.startswith(p))}
         return {*self.parameters, *self.symbols, *self.sizes, *GIVEN} - hidden
 
     @property
@@ -112,9 +112,9 @@ class Equation:
 
     @property
     def file(self) -> str:
-        """Where the function is written, from the folder that holds the package: "minimtl/mtl/objective.py"."""
-        path = Path(inspect.getsourcefile(inspect.unwrap(self.function)) or "")
-        return path.relative_to(Path(__file__).parents[1]).as_posix()
+        """Where the function is written; of this package from the folder that holds it: "minimtl/mtl/objective.py"."""
+        path, home = Path(inspect.getsourcefile(inspect.unwrap(self.function)) or ""), Path(__file__).parents[1]
+        return (path.relative_to(home) if path.is_relative_to(home) else path).as_posix()
 
     @property
     def line(self) -> int:

@@ -22,8 +22,12 @@ EQUIVALENT = {
 
 mapped = {}
 for e in registry.values():
-    for f in (e.function, *e.helpers):
-        mapped.setdefault(inspect.unwrap(f), []).append(e.id)
+    mapped.setdefault(inspect.unwrap(e.function), []).append(e.id)
+for e in list(registry.values()):
+    for f in e.helpers:  # what it does may show in a derivative alone
+        mapped.setdefault(inspect.unwrap(f), []).extend(
+            id for id in registry if id.partition(".vjp")[0] == e.id.partition(".vjp")[0]
+        )
 
 
 def flipped(f):

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minimtl as mm
+from minimtl import equations
 from minimtl.equations import Formula, UnreadableError
-from minimtl.equations.numbers import OutsideError
+from minimtl.equations.numbers import OutsideError, Sample
 
 x, y = np.array([0.5, -1.25, 2.0]), np.array([1.0, 3.0, -2.0])
 A, B = np.arange(6.0).reshape(2, 3) - 2, np.arange(12.0).reshape(3, 4) / 8
@@ -17,7 +19,10 @@ A, B = np.arange(6.0).reshape(2, 3) - 2, np.arange(12.0).reshape(3, 4) / 8
 WORTH = [
     (r"\frac{a}{b} c", {"a": 3.0, "b": 4.0, "c": 2.0}, 1.5),
     (r"c \frac{a}{b}", {"a": 3.0, "b": 4.0, "c": 2.0}, 1.5),
-    (r"a / b c", {"a": 3.0, "b": 4.0, "c": 2.0}, 1.5),
+    (r"a / b \cdot c / b", {"a": 3.0, "b": 4.0, "c": 2.0}, 0.375),
+    (r"\max\{a, b\}", {"a": 3.0, "b": 4.0}, 4.0),
+    (r"\lVert x \rVert_\infty", {"x": x}, 2.0),
+    (r"\begin{cases} a, & \text{if } a > b \\ b, & \text{otherwise} \end{cases}", {"a": 3.0, "b": 4.0}, 4.0),
     (r"a - b - c", {"a": 3.0, "b": 4.0, "c": 2.0}, -3.0),
     (r"-a^2", {"a": 3.0}, -9.0),
     (r"(-a)^2", {"a": 3.0}, 9.0),
@@ -29,8 +34,11 @@ WORTH = [
     (r"e^{-a}", {"a": 3.0}, math.exp(-3)),
     (r"e^{-a}", {"a": 3.0, "e": 2.0}, 0.125),
     (r"\exp(-a) + \ln b", {"a": 3.0, "b": 4.0}, math.exp(-3) + math.log(4)),
-    (r"\ln \frac{a}{b} c", {"a": 3.0, "b": 4.0, "c": 2.0}, 2 * math.log(0.75)),
-    (r"\tanh a \sin b \cos(\pi c)", {"a": 1.0, "b": 2.0, "c": 2.0}, math.tanh(1) * math.sin(2)),
+    (r"\ln(\frac{a}{b}) c + \exp(a)^2 + c \ln \frac{a}{b}", {"a": 3.0, "b": 4.0, "c": 2.0}, 4 * math.log(0.75) + math.exp(6)),
+    (r"\tanh(a) \sin(b) \cos(\pi c)", {"a": 1.0, "b": 2.0, "c": 2.0}, math.tanh(1) * math.sin(2)),
+    (r"\pi \mathrm{pi} + \mathrm{in} + \mathrm{exp}", {"pi": 2.0, "in": 3.0, "exp": 4.0}, 2 * math.pi + 7),
+    (r"\beta_1^2", {"β1": 3.0, "β12": 5.0}, 9.0),
+    (r"a^2 + \theta^k", {"a": 3.0, "a2": 5.0, "θ": 2.0, "θk": 7.0, "k": 3}, 17.0),
     (r"\mathrm{erf}(a) + \mathrm{sign}(-b)", {"a": 1.0, "b": 2.0}, math.erf(1) - 1),
     (r"|a - b| + \lvert b \rvert", {"a": 3.0, "b": 4.0}, 5.0),
     (r"\lfloor a / b \rfloor + \lceil a / b \rceil", {"a": 7.0, "b": 4.0}, 3),
@@ -56,7 +64,7 @@ WORTH = [
     (r"A_{i+1, j}", {"A": A, "i": 1, "j": 2}, A[1, 1]),
     (r"\beta_1 \beta_2 + \beta'", {"β1": 2.0, "β2": 3.0, "βʹ": 4.0}, 10.0),
     (r"\sigma^2 + \hat{m} + \bar x", {"σ2": 2.0, "m̂": 3.0, "x̄": 4.0}, 9.0),
-    (r"\varphi \epsilon + \varepsilon \ell", {"φ": 2.0, "ε": 3.0, "l": 4.0}, 18.0),
+    (r"\varphi \varepsilon \ell", {"φ": 2.0, "ε": 3.0, "l": 4.0}, 24.0),
     (r"K_H K_{W}", {"KH": 2, "KW": 3}, 6),
     (r"f(a) + g_2(a; b)", {"f": math.exp, "g": [math.fmod, math.pow], "a": 2.0, "b": 3.0}, math.exp(2) + 8),
     (r"f^{(2)}(a)", {"f": [math.sin, math.cos], "a": 2.0}, math.cos(2)),
@@ -138,7 +146,33 @@ REFUSED = {
     r"y = \sum_{i \ne b} x_i": "i is not declared",
     r"y = \sum_{a=1}^{b} x_a": "the index a is the name of a symbol too",
     r"y_a = x_a": "the index a of yₐ is the name of a symbol too",
-    r"y = \sum_i x_i": "",
+    r"y = \sum_i x_i": "what i runs over is not said",
+    r"y = \max_i x_i": "what i runs over is not said",
+    r"y = \frac12 a": "braces",
+    r"y = x_10": "braces",
+    r"y = a / b a": "below the stroke",
+    r"y = e^{-a / 2 b}": "below the stroke",
+    r"y = a \bmod b a": "below the stroke",
+    r"y = \ln a b": "where the argument of ln ends",
+    r"y = \sin 2 a": "where the argument of sin ends",
+    r"y = \cos \pi a": "where the argument of cos ends",
+    r"y \leftarrow a, \quad x = a = b": "one side on the right",
+    r"y_i \leftarrow a": "one letter on the left",
+    r"y = a \leftarrow b": "the signs",
+    r"y = a \sim U(0, 1)": "the signs",
+    r"y = a, \quad 5 b + a": "has no sign",
+    r"y = \min_{a} a^2": "what a runs over is not said",
+    r"y = s, \quad s = a, \quad s = b": "s is defined twice",
+    r"y = \phi - \varphi": "written in two ways",
+    r"y = \mathbf{a} - a": "written in two ways",
+    r"y = x_{2i}": "a comma or a sign is missing",
+    r"y = x_a_b": "second index",
+    r"y = a^b^a": "second index or power",
+    r"y = x^2_i": "second index or power",
+    r"y_i = \sum_{i=1}^{3} x_i": "another index",
+    r"y = x^{(1 a}": ") is needed",
+    r"y = \sum_{k=1}^{3} \sum_{k=1}^{3} x_k": "another index",
+    r"y \sim V(0, 1)": "V is not declared",
     r"y = a \le b": r"\le",
     r"y = [a]": "a condition needs",
     r"y = (a + b": ") is needed",
@@ -174,9 +208,46 @@ def test_what_lies_outside_is_no_number(latex):
         Formula(latex, {"x"}).evaluate({"x": x}, 0.0)
 
 
+def test_a_vector_has_no_transpose_and_a_tensor_is_an_array():
+    with pytest.raises(OutsideError, match="no transpose"):
+        Formula(r"y = x^\top x", {"x"}).evaluate({"x": x}, 0.0)
+    ((ours, theirs),) = Formula("y_i = 2 x_i", {"x"}).evaluate({"x": mm.tensor(x)}, 2 * mm.tensor(x).numpy())
+    assert ours == theirs
+
+
 def test_a_value_is_missing():
     with pytest.raises(UnreadableError, match="no value is given for b"):
         Formula("y = a b", {"a", "b"}).evaluate({"a": 1.0}, 1.0)
+
+
+def test_what_no_index_meets_is_no_agreement():
+    assert equations.difference(r"z = a \quad \text{for } b = c", {"a": 3.0, "b": 4.0, "c": 2.0}, 99.0) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("latex", "values", "said"),
+    [
+        (r"y = \sigma^2", {"σ²": 2.0, "σ": 5.0}, "which is meant is not clear"),
+        ("y = |x|", {"x": x}, r"\|x\| of an array"),
+        ("y = A / A", {"A": A}, "no number"),
+        (r"y = \|A\|_1", {"A": A}, "Frobenius"),
+        ("y = a", {"a": 1.0, "s": 3.0}, "s is given, and does not occur"),
+        ("y = a / b", {"a": 1.0, "b": 0.0}, "cannot evaluate"),
+        (r"y = \ln(x)", {"x": x}, "cannot evaluate"),
+    ],
+)
+def test_values_that_do_not_fit(latex, values, said):
+    with pytest.raises((UnreadableError, OutsideError), match=said):
+        equations.difference(latex, values, 0.0)
+
+
+def test_the_formula_draws_from_the_distribution_that_it_prints():
+    u, z = np.random.default_rng(3).random(4), np.random.default_rng(3).standard_normal(4)
+    for latex, wanted in (
+        (r"y_i = u_i, \quad u_i \sim U(2, 4)", 2 + 2 * u),
+        (r"y_i = u_i, \quad u_i \sim \mathcal{N}(1, 3)", 1 + 3 * z),
+    ):
+        assert equations.difference(latex, {"u": Sample(3, 4)}, wanted) == 0
 
 
 def test_outside_counts_as_what_is_said():

@@ -86,6 +86,10 @@ class Check:
         """The largest difference, relative to the largest number; ∞ where nothing comes out."""
         raise NotImplementedError
 
+    def difference_at(self, seed: int) -> str:
+        """Where formula and function differ most in the draw with this seed."""
+        return ""
+
     def rejects(self, instead: Any) -> bool:
         """Whether a wrong formula, or function, is noticed by MARGIN tolerances."""
         return any(self.error(Draw(seed), instead) >= MARGIN * self.tolerance for seed in range(TRIES))
@@ -141,6 +145,16 @@ class Evaluated(Check):
         with random_numbers_repeated():
             values, result = self.written(d)
         return {**values, **sizes(self.equation, values, result)}, result
+
+    def difference_at(self, seed: int) -> str:
+        values, result = self.drawn(Draw(seed))
+        pairs = self.formula().evaluate(values, result)
+        ours, theirs = max(pairs, key=lambda pair: difference(*pair))
+        if len(ours) != len(theirs):
+            return f"the formula gives {len(ours)} numbers, the function {len(theirs)}"
+        i = int(np.argmax(np.abs(np.subtract(ours, theirs))))
+        given = ", ".join(f"{name} = {v}" for name, v in values.items() if isinstance(v, (int, float)) or np.size(v) <= 12)
+        return f"number {i + 1} of {len(ours)}: the formula gives {ours[i]:.9g}, the function {theirs[i]:.9g}\nat {given}"
 
     def error(self, d: Draw, instead: Any = None) -> float:
         values, result = self.drawn(d)
@@ -274,8 +288,8 @@ def difference(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """max |a − b| over the largest |a|, but no less than SMALL: of what is 0 but for rounding no digit counts."""
     if len(ours) != len(theirs):
         return math.inf
-    if not ours:
-        return 0.0
+    if not ours:  # nothing is compared
+        return math.inf
     a, b = np.array(ours), np.array(theirs)
     scale = max(float(np.abs(a).max()), SMALL)
     gap = float(np.abs(a - b).max())

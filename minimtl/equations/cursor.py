@@ -51,13 +51,15 @@ class Cursor:
         self.at += found
         return found
 
-    def refusal(self, why: str = "is not read") -> UnreadableError:
+    def refusal(self, why: str = "it is not known, or not expected here") -> UnreadableError:
         """An error that names the next token."""
         return UnreadableError(f"cannot read {self.peek() or 'the end'}: {why}")
 
     def group(self) -> list[Token]:
-        """The tokens of { … }, or a single one."""
+        """The tokens of { … }, or a single one: x_10 is x₁ 0 to TeX, and refused."""
         if not self.accept("{"):
+            if self.peek().isdigit() and len(self.peek()) > 1:
+                raise self.refusal("a number of several digits needs braces here")
             return [self.take()]
         start, depth = self.at, 1
         while depth:

@@ -7,9 +7,12 @@ from typing import Any
 
 from minimtl.equation import Equation, lines_of
 from minimtl.equations.checking import Check, Evaluated, checks
+from minimtl.equations.draw import Draw
 from minimtl.equations.piece import symbol_text
 
 HEADINGS = {"evaluated": "the formula, read literally", "property": "what must hold, since the formula is not evaluated"}
+
+WRONG = {"evaluated": "formulas", "property": "functions"}
 
 
 def shown(e: Equation) -> list[str]:
@@ -76,16 +79,28 @@ def full(e: Equation, trials: int, seed: int) -> tuple[str, bool]:
     head = [
         textwrap.indent(text, " " * width).replace(" " * width, f"{name:{width}}", 1) for name, text in facts.items() if text
     ]
-    worst = check.worst(trials, seed)
+    errors = {seed + i: check.error(Draw(seed + i)) for i in range(trials)}
+    worst = max(errors, key=lambda i: errors[i])
     noticed = [check.rejects(control) for control in check.controls().values()]
-    holds = worst <= check.tolerance and all(noticed)
-    verdict = f"{'agree' if worst <= check.tolerance else 'DISAGREE'}: the largest relative difference is {worst:.1e}"
+    agree = errors[worst] <= check.tolerance
     parts = [
         f"{e.id}\n\n" + "\n".join(head),
         f"code, {e.file}:{e.line}\n\n" + textwrap.indent(code(e.function, e.part), "    "),
         *(textwrap.indent(code(helper), "    ") for helper in e.helpers),
         f"{HEADINGS[check.status]}\n\n" + textwrap.indent(literal(check), "    "),
-        f"checked now, on {trials} draws of random numbers (seed {seed}): formula and code {verdict}\n"
-        f"wrong formulas noticed: {sum(noticed)} of {len(noticed)}",
+        f"checked now, on {trials} draws of random numbers (seed {seed}): {verdict(check, errors[worst])}",
     ]
-    return "\n\n".join(parts), holds
+    parts[-1] += (
+        f"\nwrong {WRONG[check.status]} noticed: {sum(noticed)} of {len(noticed)}"
+        if agree
+        else f"\n{check.difference_at(worst)}"
+    )
+    return "\n\n".join(parts), agree and all(noticed)
+
+
+def verdict(check: Check, error: float) -> str:
+    """What came out, in words."""
+    size = f"the largest relative difference is {error:.1e}" if error else "to the last digit"
+    if check.status == "property":
+        return f"the property {'holds' if error <= check.tolerance else 'DOES NOT HOLD'}: {size}"
+    return f"formula and code {'agree' if error <= check.tolerance else 'DISAGREE'}: {size}"

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from itertools import product
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from minimtl.autograd import Tensor
+from minimtl.backend import Array
 
 Number = float | int
 
@@ -45,7 +48,10 @@ class Numbered:
     def __len__(self) -> int:
         return len(self.entries)
 
-    __abs__ = __len__
+    def __abs__(self) -> int:
+        if isinstance(self.entries, np.ndarray):
+            raise OutsideError(f"|{self.name}| of an array: write \\lVert {self.name} \\rVert for its norm")
+        return len(self.entries)
 
     def __iter__(self) -> Iterator[Any]:
         return (readable(self.name, entry, self.base) for entry in self.entries)
@@ -53,6 +59,8 @@ class Numbered:
     @property
     def T(self) -> "Numbered":
         """The matrix with rows and columns exchanged."""
+        if np.ndim(self.entries) != 2:
+            raise OutsideError(f"{self.name} is no matrix, and has no transpose; products of vectors are written ⟨a, b⟩")
         return self.like([list(column) for column in zip(*self.entries, strict=True)])
 
     def like(self, entries: Any) -> "Numbered":
@@ -77,7 +85,9 @@ class Numbered:
     def __rmul__(self, factor: Number) -> "Numbered":
         return self.like([factor * a for a in self.entries])
 
-    def __truediv__(self, divisor: Number) -> "Numbered":
+    def __truediv__(self, divisor: Any) -> "Numbered":
+        if isinstance(divisor, Numbered):
+            raise OutsideError(f"{self.name} is divided by {divisor.name}, which is no number")
         return self.like([a / divisor for a in self.entries])
 
     def __mul__(self, other: Any) -> "Numbered":
@@ -90,6 +100,27 @@ class Numbered:
         return self.like([row[0] for row in rows] if np.ndim(other.entries) == 1 else rows)
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Numbers that the formula draws itself, from the distribution that it prints, by a NumPy generator of this seed."""
+
+    seed: int
+    size: int
+    dtype: str = "float64"
+
+    def drawn(self, distribution: str) -> Array:
+        """Of "U(0, 1)" or "N(0, 1)", with any numbers."""
+        rng = np.random.default_rng(self.seed)
+
+        def uniform(a: float, b: float) -> Array:
+            return a + (b - a) * rng.random(self.size, np.dtype(self.dtype)).astype(float)
+
+        def normal(mean: float, std: float) -> Array:
+            return mean + std * rng.standard_normal(self.size)
+
+        return np.asarray(eval(distribution, {"U": uniform, "N": normal}))
+
+
 def whole(name: str, i: Any) -> int:
     """An index as an integer."""
     if not isinstance(i, (int, float, np.number)) or int(i) != i:
@@ -98,7 +129,8 @@ def whole(name: str, i: Any) -> int:
 
 
 def readable(name: str, value: Any, base: int = 1, beyond: float | None = None) -> Any:
-    """The value as the formula sees it: Python numbers, functions, and collections as `Numbered`."""
+    """The value as the formula sees it: Python numbers, functions, and collections, Tensors among them, as `Numbered`."""
+    value = value.array if isinstance(value, Tensor) else value
     if isinstance(value, (np.ndarray, list, tuple, Mapping)):
         return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else Numbered(name, value, base, beyond)
     return value.item() if isinstance(value, np.generic) else value
@@ -114,10 +146,14 @@ def entries(x: Any) -> list[float]:
     return [v for part in x for v in entries(part)] if isinstance(x, Numbered) else [x]
 
 
-def norm(x: Any, p: float = 2) -> float:
-    """(Σ |xᵢ|ᵖ)^{1/p}, over all entries"""
-    size = sum(abs(v) ** p for v in entries(x))
-    return float(size ** (1 / p))
+def norm(x: Any, p: float | None = None) -> float:
+    """(Σ |xᵢ|ᵖ)^{1/p}, over all entries, 2 where p is not said; of a matrix there are other norms that are written with a p."""
+    if p is not None and isinstance(x, Numbered) and np.ndim(x.entries) > 1:
+        raise OutsideError(f"a norm of the matrix {x.name} is written without p, and is Frobenius'")
+    p = 2 if p is None else p
+    if p == math.inf:
+        return float(max(map(abs, entries(x))))
+    return float(sum(abs(v) ** p for v in entries(x)) ** (1 / p))
 
 
 def inner(a: Any, b: Any) -> float:
@@ -138,5 +174,5 @@ def sign(x: Number) -> int:
 KNOWN: dict[str, Any] = {
     "exp": math.exp, "log": log, "tanh": math.tanh, "sin": math.sin, "cos": math.cos, "erf": math.erf, "sqrt": math.sqrt,
     "floor": math.floor, "ceil": math.ceil, "prod": math.prod, "pi": math.pi, "inf": math.inf, "sign": sign, "span": span,
-    "norm": norm, "inner": inner, "product": product,
+    "norm": norm, "inner": inner,
 }  # fmt: skip

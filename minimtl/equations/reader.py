@@ -55,19 +55,18 @@ class Reader(Symbols):
     """Reads sums, and so everything."""
 
     def objective(self) -> Piece:
-        r"""\min_{θ} sum: the sum, shown with what is asked of it."""
-        if (
-            self.peek() != r"\min"
-            or self.peek(1) != "_"
-            or any(t.text in RELATIONS for t in self.tokens[self.at : self.at + 6])
-        ):
+        r"""\min_{θ} sum, a problem: the sum, shown with what is asked of it."""
+        if [self.peek(), self.peek(1)] != [r"\min", "_"]:
             return self.sum()
-        self.take()
-        self.take()
-        over, found = self.subscript(self.group()), self.sum()
-        return Piece(
-            found.python, f"min_{', '.join(p.text for p in over)} {found.text}", found.level, SUM, found.names | names_of(*over)
-        )
+        start = self.at
+        self.at += 2
+        group = self.group()
+        if any(t.text in RELATIONS for t in group if t.text not in ("=",)) or (group[1:2] and group[1].text == "="):
+            self.at = start
+            return self.sum()
+        over, found = self.subscript(group), self.sum()
+        text = f"min_{', '.join(p.text for p in over)} {found.text}"
+        return Piece(found.python, text, found.level, SUM, found.names | names_of(*over))
 
     def sum(self) -> Piece:
         """± product ± product …"""
@@ -89,6 +88,8 @@ class Reader(Symbols):
             elif self.accept(r"\bmod"):
                 factors.append(("%", self.factor()))
             elif self.starts():
+                if factors[-1][0] != "*":
+                    raise self.refusal("in a / b c it is not clear what is below the stroke: write \\frac, or brackets")
                 factors.append(("*", self.factor()))
             else:
                 return multiplied(factors)
@@ -119,7 +120,7 @@ class Reader(Symbols):
         if t and t[0] in "0123456789.":
             return self.powers(Piece(self.take().text, t))
         if t in BRACKETS:
-            return self.powers(self.brackets())
+            return self.powers(self.brackets(), bracket=True)
         if letter(t) is not None or t in ACCENTS:
             return self.symbol()
         raise self.refusal()
@@ -150,7 +151,7 @@ class Reader(Symbols):
         if left == "(":
             return Piece(f"({python})", f"({text})", names=names) if len(parts) > 1 else parts[0]
         if left in (r"\|", r"\lVert"):
-            p = self.within(self.group()) if self.accept("_") else Piece("2", "")
+            p = self.within(self.group()) if self.accept("_") else Piece("None", "")
             return Piece(f"norm({python}, {p.python})", f"‖{text}‖{lowered(p.text) or p.text}", names=names | p.names)
         function, opening, closing = MEANINGS[left]
         return Piece(f"{function}({python})", f"{opening}{text}{closing}", names=names)
@@ -169,7 +170,7 @@ class Reader(Symbols):
     def big(self) -> Piece:
         r"""\sum, \prod, \max or \min over an index, of the rest of the product; \max(a, b)."""
         function, sign = BIG[self.take().text]
-        if self.peek() == "(":
+        if self.peek() in ("(", r"\{"):
             return self.powers(called(function, sign, *self.arguments()))
         index, where, shown, names = self.bounds()
         body = self.scoped(index, self.product)
@@ -181,8 +182,10 @@ class Reader(Symbols):
 
     def scoped(self, index: str, read: Callable[[], Piece]) -> Piece:
         """What is read while the index is bound."""
-        if index in self.names:
-            raise UnreadableError(f"the index {index} is the name of a symbol too")
+        if index in self.names or index in self.bound:
+            raise UnreadableError(
+                f"the index {index} is the name of {'a symbol' if index in self.names else 'another index'} too"
+            )
         self.bound.append(index)
         found = read()
         self.bound.remove(index)
@@ -192,6 +195,8 @@ class Reader(Symbols):
         r"""_{j=1}^{n}, _{1 \le j \le n}, _{0 \le j < n} or _{i \in B}: the index, what it runs over, how that is shown, its symbols."""
         self.take("_")
         part = self.part(self.group())
+        if len(part.tokens) == 1:
+            raise UnreadableError(f"what {part.peek()} runs over is not said: write {part.peek()}=1 below and n above")
         if part.peek(1) == r"\in":
             index, over = part.index(r"\in"), part.sum()
             part.end()
@@ -251,17 +256,16 @@ class Reader(Symbols):
         python, text, pieces = "", "", []
         while True:
             value = self.sum()
+            self.accept(",")
             self.take("&")
-            if self.peek() == r"\text":
-                self.take()
-                if plain(self.group()) != "otherwise":
-                    raise self.refusal(r"the last case is \text{otherwise}")
+            word = plain(self.group()) if self.accept(r"\text") else ""
+            if word == "otherwise":
                 self.take(r"\end")
                 self.group()
                 pieces.append(value)
                 return Piece(f"({python}{value.inside(SUM)})", f"{text}else {value.text}", ATOM, CONDITION, names_of(*pieces))
-            if self.peek() == r"\text":
-                raise self.refusal(r"\text{otherwise} is the last case")
+            if word not in ("", "if"):
+                raise self.refusal(r"a case is a condition, \text{if } and a condition, or \text{otherwise}, the last")
             condition = self.condition()
             self.take("\\\\")
             python += f"{value.inside(SUM)} if {condition.python} else "

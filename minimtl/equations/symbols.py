@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from unicodedata import normalize
 
 from minimtl.equations.cursor import Cursor
-from minimtl.equations.piece import ATOM, Piece, bare, called, fraction, indexed, names_of, power, raised, symbol_text
-from minimtl.equations.tokens import ACCENTS, PRIME, Token, UnreadableError, letter, plain
+from minimtl.equations.piece import ATOM, SQUARES, Piece, bare, called, fraction, indexed, names_of, power, raised, symbol_text
+from minimtl.equations.tokens import ACCENTS, PRIME, Token, UnreadableError, letter, plain, safe
 
 NAMED = {"erf", "sign"}  # \mathrm{erf}, \mathrm{sign}
 
@@ -33,11 +33,11 @@ class Symbols(Cursor):
         if name == "π" and name not in self.names:
             return self.powers(Piece("pi", "π"))
         shown = symbol_text(name)
-        while longer := self.labelled(name, shown):
+        if longer := self.labelled(name, shown):
             name, shown = longer
         if not self.anything and name not in (*self.names, *self.defined, *self.bound):
             raise UnreadableError(f"the symbol {symbol_text(name)} is not declared")
-        return self.indices(Piece(name, shown, names=frozenset([name] if name not in self.bound else [])))
+        return self.indices(name, Piece(safe(name), shown, names=frozenset([name] if name not in self.bound else [])))
 
     def name(self) -> str:
         """A letter, with its accent and primes; a word in \\mathrm{…}."""
@@ -54,43 +54,61 @@ class Symbols(Cursor):
         return normalize("NFKC", found)
 
     def labelled(self, name: str, shown: str = "") -> tuple[str, str] | None:
-        """The name with the label that follows, β1 for \\beta_1, if that is declared; None where an index or a power follows."""
+        """The name with the label that follows, β1 for \\beta_1, if that is declared; None where an index or a power follows.
+
+        A label above is a word, or the 2 of σ², which is a symbol of its own.
+        """
         start, sign = self.at, self.peek()
         if not self.accept("_", "^"):
             return None
-        label = plain(self.group())
-        longer = normalize("NFKC", name + label)
-        if label and longer in (*self.names, *self.defined):
+        group = self.group()
+        label, word = plain(group), bool(group) and group[0].text == r"\mathrm"
+        longer, known = normalize("NFKC", name + label), (*self.names, *self.defined)
+        if label and longer in known and (sign == "_" or word or longer in SQUARES):
+            if name in known and not word:
+                raise UnreadableError(
+                    f"{symbol_text(name)} is declared, and {symbol_text(longer)} too: which is meant is not clear"
+                )
             return longer, shown + raised(label) if sign == "^" else symbol_text(longer)
         self.at = start
         return None
 
-    def indices(self, base: Piece) -> Piece:
+    def indices(self, name: str, base: Piece) -> Piece:
         """Indices after a symbol, then what it is applied to, then powers."""
         found: list[Piece] = []
         while True:
-            if self.accept("_"):
-                found += self.subscript(self.group())
-            elif self.peek() == "^" and self.peek(1) == "{" and self.peek(2) == "(":
+            if self.peek() == "_" and not found:
                 self.take()
-                found += [self.within(self.group()[1:-1])]
+                found += self.subscript(self.group())
+            elif self.peek() == "^" and self.peek(1) == "{" and self.peek(2) == "(" and not found:
+                self.take()
+                found += [self.part(self.group()).whole(Symbols.raised_index)]
             else:
                 break
-        arity = self.defined[base.python][0] if base.python in self.defined else None
+        arity = self.defined[name][0] if name in self.defined else None
         applied = self.peek() == "(" and self.tokens[self.at].touches
         if arity is not None and arity != len(found) and not (applied and not found):
             raise UnreadableError(f"{base.text} is defined with {arity} indices and read with {len(found)}")
         if applied:
             f = indexed(base, found)
-            self.applied |= {base.python} - set(self.defined)
+            self.applied |= {name} - set(self.defined)
             whole = called(f.python, f.text, *self.arguments())
             return self.powers(Piece(whole.python, whole.text, names=whole.names | f.names))
         return self.powers(indexed(base, found, call=arity is not None))
+
+    def raised_index(self) -> Piece:
+        """(i)"""
+        self.take("(")
+        found = self.sum()
+        self.take(")")
+        return found
 
     def subscript(self, group: Sequence[Token]) -> list[Piece]:
         """The indices of a subscript: parts between commas, or letters side by side."""
         if len(group) > 1 and all(letter(t.text) is not None for t in group):
             return [self.within([t]) for t in group]
+        if len(group) > 1 and all(letter(t.text) is not None or t.text.isdigit() for t in group):
+            raise UnreadableError(f"in the subscript {''.join(t.text for t in group)} a comma or a sign is missing")
         parts: list[list[Token]] = [[]]
         depth = 0
         for t in group:
@@ -103,34 +121,48 @@ class Symbols(Cursor):
 
     def arguments(self) -> tuple[list[Piece], str]:
         """( a; b, c ): the arguments, and how they are shown."""
-        self.take("(")
+        closing = {"(": ")", r"\{": r"\}"}[self.take().text]
         found = [self.sum()]
         text = found[0].text
         while self.peek() in (",", ";"):
             text += f"{self.take().text} "
             found.append(self.sum())
             text += found[-1].text
-        self.take(")")
+        self.take(closing)
         return found, text
 
-    def powers(self, base: Piece) -> Piece:
-        """Indices of a bracket, transposes and powers."""
-        while self.peek() in ("^", "_"):
-            if self.take().text == "_":
-                base = indexed(base, self.subscript(self.group()), False)
-                continue
+    def powers(self, base: Piece, bracket: bool = False) -> Piece:
+        """A transpose, a power, and of a bracket indices: each once."""
+        if bracket and self.accept("_"):
+            base = indexed(base, self.subscript(self.group()))
+        if self.accept("^"):
             group = self.group()
             if [t.text for t in group] == [r"\top"]:
                 base = Piece(f"{base.inside(ATOM)}.T", base.shown(ATOM) + "ᵀ", names=base.names)
+                base = indexed(base, self.subscript(self.group())) if self.accept("_") else base
             else:
                 base = power(base, self.within(group))
+        if self.peek() in ("^", "_", "'"):
+            raise self.refusal("a second index or power needs brackets")
         return base
 
     def function(self, name: str, shown: str) -> Piece:
-        """\\ln x, \\exp(x), with the one factor that follows; \\tanh^2 is refused."""
+        """\\ln x, \\ln(x y), of one factor or what stands in brackets; \\tanh^2 and \\ln a b are refused."""
         if self.peek() in ("^", "_"):
             raise self.refusal(f"write the power of {shown} behind its argument")
-        return bare(name, shown, self.factor())
+        if self.peek() == "(":
+            args, text = self.arguments()
+            if len(args) > 1:
+                raise UnreadableError(f"{shown} is of one argument, and has {len(args)}")
+            return self.powers(called(name, shown, args, text))
+        found = bare(name, shown, self.factor())
+        if self.starts() and self.peek() not in ("(", "["):
+            raise self.refusal(f"where the argument of {shown} ends is not clear: write brackets")
+        return found
+
+    def starts(self) -> bool:
+        """Whether a factor is next: known to the reader, of which this is a part."""
+        raise NotImplementedError
 
     def derivative(self) -> bool:
         """Whether \\frac{\\partial … is next."""
@@ -156,7 +188,7 @@ class Symbols(Cursor):
             part = self.part(self.group())
             part.take(r"\partial")
             name = part.name()
-            while longer := part.labelled(name):
+            if longer := part.labelled(name):
                 name, _ = longer
             found = part.subscript(part.group()) if part.accept("_") else []
             part.end()

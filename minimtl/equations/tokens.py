@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from keyword import kwlist
 from unicodedata import lookup, normalize
 
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\.\d+|\s+|.", re.DOTALL)
@@ -19,6 +20,17 @@ ACCENTS = {
 }
 LETTERS = {r"\ell": "l", r"\varepsilon": "ε", r"\varphi": "φ", r"\lambda": "λ", r"\Lambda": "Λ"}
 PRIME = "ʹ"  # a letter to Python, where ′ is not
+
+
+WORDS = {
+    *kwlist, "sum", "max", "min", "abs", "int", "exp", "log", "tanh", "sin", "cos", "erf", "sqrt", "floor", "ceil", "prod", "pi",
+    "inf", "sign", "span", "norm", "inner",
+}  # fmt: skip
+
+
+def safe(name: str) -> str:
+    """A symbol as the program calls it, which has words of its own."""
+    return f"{name}_" if name in WORDS else name
 
 
 class UnreadableError(ValueError):
@@ -73,3 +85,16 @@ def plain(group: Sequence[Token]) -> str:
     """A subscript as a label: its letters and digits in a row, "" where it holds anything else."""
     parts = ["" if t.text in (*ACCENTS, "{", "}") else t.text if t.text.isdigit() else letter(t.text) for t in group]
     return "" if None in parts else normalize("NFKC", "".join(filter(None, parts)))
+
+
+def one_spelling(line: Sequence[Token]) -> None:
+    """Refuse letters that would be one symbol and are written in two ways, as \\phi and \\varphi, or a and \\mathbf{a}."""
+    spelt: dict[str, str] = {}
+    for i, t in enumerate(line):
+        before = line[i - 2].text if i > 1 and line[i - 1].text == "{" else ""
+        found = letter(t.text)
+        if found is None or before in (r"\mathrm", r"\text", r"\hat", r"\bar", r"\tilde"):
+            continue
+        spelling = f"{before}{{{t.text}}}" if before in ACCENTS else t.text
+        if spelt.setdefault(found, spelling) != spelling:
+            raise UnreadableError(f"{spelt[found]} and {spelling} are one symbol, {found}, written in two ways")

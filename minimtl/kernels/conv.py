@@ -69,7 +69,7 @@ def conv2d(x: Array, w: Array, b: Array | None, stride: Pair, padding: Pair, dil
     r" [r = h_{p,i} \land s = v_{q,j} \land \lfloor c G / C \rfloor = \lfloor f G / F \rfloor]," + PLACES,
     shapes="x (N, C, H, W), w (C, F/G, KH, KW), b (F) → y (N, F, OH, OW)",
     source="Zeiler et al. 2010",
-    conventions="the derivative of a convolution by its input; a larger result, by output_padding, is b there",
+    conventions="the derivative of a convolution by its input; output_padding makes OH and OW larger, and nothing else",
     symbols=GEOMETRY,
     base=0,
     unseen=("output_padding",),
@@ -153,6 +153,7 @@ def spread(y: Array, w: Array, size: Pair, stride: Pair, padding: Pair, dilation
     symbols={"g": "y"},
     conventions="outside the image x is 0",
     unseen=("kernel",),
+    helpers=("columns", "rows", "places"),
 )
 @equation(
     "nn.conv_transpose2d.vjp.w",

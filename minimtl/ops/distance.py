@@ -88,6 +88,7 @@ HUBER_SLOPE = r"\begin{cases} u & |u| \le \delta \\ \delta \, \mathrm{sign}(u) &
     symbols={**PAIR, "δ": "delta"},
     shapes="x (n), y (n) → l ()",
     source="Huber 1964",
+    helpers=("huber",),
     conventions=MEAN,
     unseen=("reduction",),
 )
@@ -128,6 +129,7 @@ SMOOTH_SLOPE = r"\begin{cases} \frac{u}{\beta} & |u| < \beta \\ \mathrm{sign}(u)
     shapes="x (n), y (n) → l ()",
     source="Girshick 2015",
     conventions=MEAN,
+    helpers=("huber",),
     unseen=("reduction",),
 )
 @equation(

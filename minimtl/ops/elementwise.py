@@ -40,7 +40,7 @@ def sqrt(x: Array) -> Result:
 @equation("ops.abs.vjp", r"\frac{\partial L}{\partial x_i} = G_i \, \mathrm{sign}(x_i)")
 @differentiable
 def abs(x: Array) -> Result:
-    """yᵢ = |xᵢ|      ∂L/∂xᵢ = Gᵢ sign xᵢ, which is 0 at 0"""
+    """yᵢ = |xᵢ|      ∂L/∂xᵢ = Gᵢ sign(xᵢ), which is 0 at 0"""
     return np.abs(x), lambda G: G * np.sign(x)
 
 

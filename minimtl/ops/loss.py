@@ -48,6 +48,7 @@ def kl_div(input: Tensor, target: Tensor, reduction: str = "mean", log_target: b
     symbols={"p": "input", "y": "target", "w": "weight"},
     shapes="p (n), y (n), w (n) → l (n)",
     conventions=f"{NONE}; logarithms below −100 count as −100",
+    helpers=("_binary_cross_entropy",),
     unseen=("reduction",),
 )
 @equation("nn.binary_cross_entropy.vjp.p", r"\frac{\partial L}{\partial p_i} = G_i w_i \frac{p_i - y_i}{p_i \, (1 - p_i)}")
@@ -84,6 +85,7 @@ def _binary_cross_entropy(p: Array, y: Array) -> Result:
     symbols={**PAIR, "w": "weight", "v": "pos_weight"},
     shapes="x (N, C), y (N, C), w (N, C), v (C) → l (N, C)",
     conventions=f"{NONE}; weights broadcast",
+    helpers=("softplus_stable",),
     unseen=("reduction",),
 )
 @equation(

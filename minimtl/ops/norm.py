@@ -113,14 +113,14 @@ def group_norm(
 
 @equation(
     "nn.dropout.vjp",
-    r"\frac{\partial L}{\partial x_i} = G_i m_i s, \quad m_i = [u_i \ge p], \quad s = \frac{1}{1 - p}",
-    symbols={"u": "mask", "p": "scale"},
-    conventions="m is `mask`, s is `scale`",
-    unseen=("x",),
+    r"\frac{\partial L}{\partial x_i} = \frac{G_i [u_i \ge p]}{1 - p}, \quad u_i \sim U(0, 1)",
+    symbols={"u": "mask", "p": "mask"},
+    conventions="`mask` is [uᵢ ≥ p], `scale` 1 / (1 − p)",
+    unseen=("x", "scale"),
 )
 @differentiable
 def masked(x: Array, mask: Array, scale: float) -> Result:
-    """yᵢ = xᵢ mᵢ s      ∂L/∂xᵢ = Gᵢ mᵢ s      m: a mask, and s: a scale, of the caller"""
+    """yᵢ = xᵢ mᵢ s      ∂L/∂xᵢ = Gᵢ mᵢ s      m: a mask, and s: a scale, of the caller; of dropout ∂L/∂xᵢ = Gᵢ [uᵢ ≥ p] / (1 − p)"""
     return x * mask * scale, lambda G: G * mask * scale
 
 

@@ -33,7 +33,7 @@ def reshape(x: Array, shape: Sequence[int]) -> Result:
 
 @equation(
     "nn.flatten",
-    r"x_{n,c,h,w} = y_{n, (c H + h) \, W + w}",
+    r"y_{n,m} = x_{n, \lfloor m / (H W) \rfloor, \lfloor (m \bmod (H W)) / W \rfloor, m \bmod W}",
     shapes="x (N, C, H, W) → y (N, CHW)",
     conventions="here of axes 1 … 3, as before a linear layer",
     base=0,
@@ -44,7 +44,7 @@ def reshape(x: Array, shape: Sequence[int]) -> Result:
 def flatten(x: Array, start_dim: int = 0, end_dim: int = -1) -> Result:
     """The axes start_dim … end_dim as one.      ∂L/∂x = G in the shape of x
 
-    Of axes 1 … 3: x[n,c,h,w] = y[n, (c H + h) W + w],  ∂L/∂x[n,c,h,w] = G[n, (c H + h) W + w]
+    Of axes 1 … 3: yₙₘ = x[n, ⌊m / (H W)⌋, ⌊(m mod (H W)) / W⌋, m mod W],  ∂L/∂x[n,c,h,w] = G[n, (c H + h) W + w]
     """
     first, last = check.axis("flatten", x, start_dim), check.axis("flatten", x, end_dim)
     if first > last:

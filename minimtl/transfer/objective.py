@@ -31,11 +31,10 @@ def target_loss(l: Callable[[Any, Tensor], Tensor], f: Callable[[Any, Any], Any]
 
 @equation(
     "tl.fine_tune",
-    r"\theta_t^* = \arg\min_{\theta_t} L_t(\theta_t)"
-    r" = \arg\min_{\theta_t} \sum_{i=1}^{N_t} l_t(f_t(x_{ti}; \theta_t), y_{ti}), \quad \theta_t \leftarrow \theta_s",
+    r"\theta_t^* = \arg\min_{\theta_t} L_t(\theta_t), \quad \theta_t \leftarrow \theta_s",
     source="D0 §3.2",
-    conventions="so many steps of an optimiser from θₜ ← θₛ, where the models are of one shape. Checked: of least squares it finds "
-    "the known minimum; without a step it gives θₛ; θₛ is not moved",
+    conventions="L_t is tl.target_loss; so many steps of an optimiser, from θₜ ← θₛ, so both models are of one shape. Checked: of "
+    "least squares it finds the known minimum; without a step it gives θₛ; θₛ is not moved",
 )
 def fine_tune(L: Callable[[M], Tensor], θs: M, optimizer: Callable[[Iterable[Parameter]], Optimizer], steps: int) -> M:
     """θₜ* = arg min L_t(θₜ), started at θₜ ← θₛ      D0 §3.2
@@ -64,10 +63,11 @@ def fine_tune(L: Callable[[M], Tensor], θs: M, optimizer: Callable[[Iterable[Pa
 )
 @equation(
     "tl.delta_path",
-    r"\theta + \theta'_n = \theta_n, \quad \theta'_0 = 0, \quad \theta_0 = \theta",
+    r"\theta_{n,i} = \theta_i + \theta'_{n,i}",
+    base=0,
     source="follows from D0 §3.2 and D3 §3.2",
-    conventions="θₙ: fine-tuned for n steps; θ′ₙ: the update after n steps of the same optimiser, without weight decay, which would "
-    "pull θ′ to 0 instead of θ",
+    conventions="parameter i, fine-tuned for n steps from θ, beside its update after n steps of the same optimiser from θ′ = 0; "
+    "without weight decay, which would pull θ′ to 0 instead of θ",
 )
 def delta_loss(
     L: Callable[[Any, Tensor], Tensor],
@@ -80,7 +80,7 @@ def delta_loss(
 
     θ, θʹ: name → parameter and its update; D = (x, y) is the target's data; L compares outputs with y and gives a scalar. θ is a
     constant: no gradient goes to it. From θʹ = 0 an optimiser without weight decay walks the path of fine-tuning, but for
-    rounding: θ + θʹₙ = θₙ. With decay it is another: of SGD that is (λ/2) ‖θʹ‖² in the objective, L2-SP.
+    rounding: θₙᵢ = θᵢ + θ′ₙᵢ. With decay it is another: of SGD that is (λ/2) ‖θʹ‖² in the objective, L2-SP.
 
         f = lambda x, θ: nn.utils.functional_call(model, θ, x)
         θ = dict(model.named_parameters())

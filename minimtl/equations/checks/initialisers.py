@@ -8,6 +8,7 @@ from minimtl import nn
 from minimtl.autograd import Tensor
 from minimtl.equations.checking import Drawn, Values, evaluated
 from minimtl.equations.draw import Draw
+from minimtl.equations.numbers import Sample
 from minimtl.nn import init
 from minimtl.random import Generator, default_generator
 
@@ -21,10 +22,9 @@ def some(d: Draw, least: int = 1) -> Tensor:
 
 
 def filled(d: Draw, letter: str, w: Tensor, fill: Callable[[Generator], Tensor], values: Values) -> Drawn:
-    """The values, the standard numbers, and the entries of w once it is filled from a generator of the same seed."""
+    """The values, what the formula draws from, and the entries of w once it is filled from a generator of the same seed."""
     seed = d.integer(0, 1000)
-    rng, n = np.random.default_rng(seed), w.array.size
-    return {**values, letter: rng.random(n) if letter == "u" else rng.standard_normal(n)}, fill(Generator(seed)).array.ravel()
+    return {**values, letter: Sample(seed, w.array.size)}, fill(Generator(seed)).array.ravel()
 
 
 def fans(shape: tuple[int, ...]) -> dict[str, int]:
@@ -93,7 +93,7 @@ def fan_in_and_out(d: Draw) -> Drawn:
 )
 def gain(d: Draw) -> Drawn:
     """Every nonlinearity, with a slope or without."""
-    f, s = d.of("relu", "leaky_relu", "tanh", "linear", "sigmoid"), d.of(None, d.number(0.25, 2))
+    f, s = d.of("leaky_relu", "relu", "leaky_relu", "tanh", "linear", "sigmoid"), d.of(None, d.number(0.25, 2))
     names = {"relu": "relu", "leaky": "leaky_relu", "tanh": "tanh"}
     return {"f": f, "s": 0.01 if s is None else s, **names}, init.calculate_gain(f, s)
 
@@ -158,4 +158,4 @@ def default(d: Draw) -> Drawn:
     layer = nn.Linear(i, o, bias) if matrix else nn.Conv2d(i, o, k, bias=bias)
     default_generator.rng = before
     numbers = np.concatenate([p.array.ravel() for p in layer.parameters()])
-    return {"u": np.random.default_rng(seed).random(numbers.size), "fanin": fans(layer.weight.shape)["fanin"]}, numbers
+    return {"u": Sample(seed, numbers.size), "fanin": fans(layer.weight.shape)["fanin"]}, numbers

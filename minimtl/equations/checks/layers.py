@@ -6,8 +6,9 @@ import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import nn
 from minimtl.autograd import Tensor
-from minimtl.equations.checking import Drawn, Values, backward, evaluated, operation
+from minimtl.equations.checking import Values, operation
 from minimtl.equations.draw import Draw
+from minimtl.equations.numbers import Sample
 from minimtl.kernels.window import transposed_size
 from minimtl.ops.image import upsample_nearest2d
 from minimtl.random import Generator
@@ -73,7 +74,7 @@ def geometry(d: Draw) -> Values:
 def convolved(d: Draw) -> Values:
     """An image on which a window fits, and filters."""
     v = geometry(d)
-    G, KH, KW = v["G"], d.size(1, 2), d.size(1, 2)
+    G, KH, KW = v["G"], d.of(2, 1, 2), d.of(2, 1, 2)
     C, F = G * d.size(1, 2), G * d.size(1, 2)
     H, W = (v[f"D{s}"] * (k - 1) + 1 + d.integer(0, 2) for s, k in zip("HW", (KH, KW), strict=True))
     return {**v, "x": d.array(d.size(1, 2), C, H, W), "w": d.array(F, C // G, KH, KW), "b": d.array(F), "F": F, "C": C}
@@ -82,9 +83,10 @@ def convolved(d: Draw) -> Values:
 def spread(d: Draw) -> Values:
     """An image and the filters that spread it, so that something is left inside the padding."""
     v = geometry(d)
-    G, KH, KW = v["G"], d.size(1, 2), d.size(1, 2)
+    G, KH, KW = v["G"], d.of(2, 1, 2), d.of(2, 1, 2)
     C, F, H, W = G * d.size(1, 2), G * d.size(1, 2), d.size(2, 3), d.size(2, 3)
     v |= {s: 0 for s in ("PH", "PW") if min(transposed_size((H, W), (KH, KW), *steps(v), (0, 0))) < 1}
+    v["extra"] = tuple(d.integer(0, max(v[f"S{side}"], v[f"D{side}"]) - 1) for side in "HW")
     return {**v, "x": d.array(d.size(1, 2), C, H, W), "w": d.array(C, F // G, KH, KW), "b": d.array(F), "F": F, "C": C}
 
 
@@ -108,7 +110,7 @@ operation(
 operation(
     "nn.conv_transpose2d",
     spread,
-    lambda v: F.conv_transpose2d(v.x, v.w, v.b, (v.SH, v.SW), (v.PH, v.PW), 0, v.G, (v.DH, v.DW)),
+    lambda v: F.conv_transpose2d(v.x, v.w, v.b, (v.SH, v.SW), (v.PH, v.PW), v.extra, v.G, (v.DH, v.DW)),
     {
         "": [(r" \land \lfloor c G / C \rfloor = \lfloor f G / F \rfloor", ""), ("b_f + ", "")],
         ".vjp.x": [("w_{c,f,i,j}", "w_{c,f,K_H-1-i,K_W-1-j}")],
@@ -175,23 +177,18 @@ def images(d: Draw) -> Values:
     return {"x": d.array(d.size(), d.size(), d.size(), d.size())}
 
 
-@evaluated("nn.flatten", wrong=[("(c H + h)", "(h C + c)")])
-def flatten(d: Draw) -> Drawn:
-    """The formula says where each entry of x is found, so x is what it gives."""
-    x = images(d)["x"]
-    return {"x": x, "y": mm.flatten(Tensor(x), 1).array}, x
-
-
-evaluated("nn.flatten.vjp", wrong=[("(c H + h)", "(h C + c)")])(
-    backward("nn.flatten.vjp", images, lambda v: mm.flatten(v.x, 1))
+operation(
+    "nn.flatten",
+    images,
+    lambda v: mm.flatten(v.x, 1),
+    {"": [(r"n, \lfloor m / (H W) \rfloor", r"n, \lfloor m / (C H W) \rfloor")], ".vjp": [("(c H + h)", "(h C + c)")]},
 )
 
 
 def dropped(d: Draw) -> Values:
     """A vector, a probability, and the numbers that decide what is dropped: those of a generator of the same seed."""
     n, seed = d.size(2, 5), d.integer(0, 99)
-    u = Generator(seed).rng.random(n, dtype="float32").astype(float)
-    return {"x": d.array(n), "p": d.number(0.2, 0.8), "u": u, "seed": seed}
+    return {"x": d.array(n), "p": d.number(0.2, 0.8), "u": Sample(seed, n, "float32"), "seed": seed}
 
 
 def looked_up(d: Draw) -> Values:

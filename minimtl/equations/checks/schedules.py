@@ -75,7 +75,7 @@ def plateau(d: Draw) -> tuple[lrs.ReduceLROnPlateau, Values]:
         "threshold_mode": d.of("rel", "abs"), "cooldown": d.integer(0, 2), "min_lr": d.number(0, 1),
     }  # fmt: skip
     schedule = lrs.ReduceLROnPlateau(sgd(d.number(0.25, 2)), **options, eps=0.0)
-    for _ in range(d.integer(0, 6)):
+    for _ in range(d.integer(1, 8)):
         schedule.step(d.number(-2, 2))
     return schedule, {
         "s": 1 if options["mode"] == "max" else -1, "r": int(options["threshold_mode"] == "rel"), "b": schedule.best,
