@@ -67,7 +67,7 @@ says from 0.
 | θ, g, η, λ | a parameter, its gradient, learning rate, weight decay |
 | μ, d, b | momentum, dampening, the momentum buffer |
 | β₁, β₂, m, v, m̂, v̂ | decay rates, moments of the gradient, both corrected for their start at 0 |
-| t, η₀ | the step, or the number of calls of `step()`; the first learning rate |
+| t, η₀ | the step, from 1, or in schedules the number of calls of `step()`, from 0; the first learning rate |
 | u, z | numbers drawn from U(0, 1) and from N(0, 1) |
 
 """

@@ -9,18 +9,36 @@ from collections.abc import Iterator
 import numpy as np
 
 from minimtl.backend import Array
+from minimtl.equation import equation
 
 Pair = tuple[int, int]
+PAIRS = {"H": "size", "KH": "kernel", "SH": "stride", "PH": "padding", "DH": "dilation"}
+PAIRS |= {f"{name[:-1]}W": argument for name, argument in PAIRS.items()}
 
 
+@equation(
+    "nn.conv2d.size",
+    r"O_H = \lfloor (H + 2 P_H - D_H (K_H - 1) - 1) / S_H \rfloor + 1, \quad"
+    r" O_W = \lfloor (W + 2 P_W - D_W (K_W - 1) - 1) / S_W \rfloor + 1",
+    shapes="x (N, C, H, W) → y (N, F, OH, OW)",
+    conventions="how many windows fit; pooling has no dilation, D = 1",
+    symbols=PAIRS,
+)
 def output_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair = (0, 0), dilation: Pair = (1, 1)) -> Pair:
-    """OH = ⌊(H + 2·PH − DH·(KH − 1) − 1) / SH⌋ + 1, and OW alike; below 1 where no window fits."""
+    """OH = ⌊(H + 2 PH − DH (KH − 1) − 1) / SH⌋ + 1, and OW alike; below 1 where no window fits."""
     (H, W), (KH, KW), (SH, SW), (PH, PW), (DH, DW) = size, kernel, stride, padding, dilation
     return (H + 2 * PH - DH * (KH - 1) - 1) // SH + 1, (W + 2 * PW - DW * (KW - 1) - 1) // SW + 1
 
 
+@equation(
+    "nn.conv_transpose2d.size",
+    r"O_H = (H - 1) \, S_H - 2 P_H + D_H (K_H - 1) + 1 + E_H, \quad O_W = (W - 1) \, S_W - 2 P_W + D_W (K_W - 1) + 1 + E_W",
+    shapes="x (N, C, H, W) → y (N, F, OH, OW)",
+    conventions="E is output_padding: of the sizes from which a convolution comes to H and W, the least and how far above it",
+    symbols={**PAIRS, "EH": "extra", "EW": "extra"},
+)
 def transposed_size(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, extra: Pair) -> Pair:
-    """(H − 1)·SH − 2·PH + DH·(KH − 1) + 1, the least height whose `output_size` is H, plus `extra`; width alike."""
+    """OH = (H − 1) SH − 2 PH + DH (KH − 1) + 1 + EH: the least height whose `output_size` is H, plus `extra`; width alike."""
     (H, W), (KH, KW), (SH, SW), (PH, PW), (DH, DW) = size, kernel, stride, padding, dilation
     OH, OW = (H - 1) * SH - 2 * PH + DH * (KH - 1) + 1, (W - 1) * SW - 2 * PW + DW * (KW - 1) + 1
     return OH + extra[0], OW + extra[1]

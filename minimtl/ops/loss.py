@@ -22,7 +22,8 @@ NONE = 'of each entry, with reduction "none"; "mean" and "sum" follow'
     symbols={"x": "input", "t": "target"},
     shapes="x (N, C), t (N, C) → l ()",
     source="Kullback & Leibler 1951",
-    conventions='reduction "batchmean", the divergence itself; "mean" divides by all entries, N C; 0 ln 0 counts as 0',
+    conventions='KL(t ‖ eˣ): x are log-probabilities, as are t with log_target. Reduction "batchmean", the divergence itself; '
+    'the default "mean" divides by all N C entries; 0 ln 0 counts as 0',
     unseen=("reduction", "log_target"),
 )
 @equation("nn.kl_div.vjp.x", r"\frac{\partial L}{\partial x_{nk}} = -\frac{G}{N} t_{nk}")
@@ -289,12 +290,24 @@ def one_hot_targets(name: str, x: Tensor, target: Tensor, weight: Tensor | None,
     "nn.nll_loss.vjp",
     r"\frac{\partial L}{\partial x_{nk}} = -\frac{G}{W} [k = y_n \ne I] \, w_k, \quad W = " + KEPT_WEIGHT,
 )
+@equation(
+    "nn.nll_loss.of_probabilities",
+    r"l = -\frac{1}{N} \sum_{n=0}^{N-1} \ln p_{n,y_n}",
+    symbols={"p": "input", "y": "target"},
+    shapes="p (N, C), y (N) → l ()",
+    source="D3-a, D3-b, the listings",
+    conventions="Keras' sparse_categorical_crossentropy of softmax outputs p: nll_loss(log(p), y). Not cross_entropy, which takes "
+    "logits and would apply softmax a second time",
+    base=0,
+)
+@equation("nn.nll_loss.of_probabilities.vjp", r"\frac{\partial L}{\partial p_{nk}} = -\frac{G}{N} \frac{[k = y_n]}{p_{nk}}")
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Tensor:
     """l = −1/W Σₙ [yₙ ≠ I] w[yₙ] x[n,yₙ]      W = Σₙ [yₙ ≠ I] w[yₙ]      ∂L/∂xₙₖ = −G/W [k = yₙ ≠ I] wₖ
 
-    input x: log-probabilities (N, C, …) or (C); target y: integers; I: ignore_index, whose labels have no loss
+    input x: log-probabilities (N, C, …) or (C); target y: integers; I: ignore_index, whose labels have no loss. Of probabilities p,
+    x = ln p: l = −1/N Σₙ ln p[n,yₙ]      ∂L/∂pₙₖ = −G/N [k = yₙ] / pₙₖ
     """
     name = "nll_loss"
     logits(name, input, target, weight)

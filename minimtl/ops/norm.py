@@ -128,7 +128,7 @@ def masked(x: Array, mask: Array, scale: float) -> Result:
     "nn.dropout",
     r"y_i = \frac{x_i [u_i \ge p]}{1 - p}, \quad u_i \sim U(0, 1)",
     shapes="x (n) → y (n)",
-    source="Srivastava et al. 2014",
+    source="Srivastava et al. 2014, who scale at test time instead",
     conventions="in training; evaluation is y = x. At p = 1 all is 0",
     symbols={"x": "input", "u": "generator"},
     unseen=("training",),

@@ -12,6 +12,7 @@ import numpy as np
 from minimtl import dtypes, kernels
 from minimtl.autograd import Tensor, differentiable
 from minimtl.backend import Array
+from minimtl.equation import equation
 from minimtl.kernels.shared import Result
 from minimtl.ops import check
 from minimtl.ops.check import Dims
@@ -27,17 +28,21 @@ def spread(G: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     return np.broadcast_to(G.reshape([1 if i in axes else n for i, n in enumerate(shape)]), shape)
 
 
+@equation("ops.sum", r"y = \sum_{i=1}^{n} x_i", shapes="x (n) → y ()", unseen=("dim", "keepdim"))
+@equation("ops.sum.vjp", r"\frac{\partial L}{\partial x_i} = G")
 @differentiable
 def sum(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
-    """y = Σ x      ∂L/∂x = G over the axes      integers and booleans add up to int64"""
+    """y = Σᵢ xᵢ      ∂L/∂xᵢ = G, over the axes      integers and booleans add up to int64"""
     axes, shape = reduced("sum", x, dim), x.shape
     dtype = None if dtypes.is_float(x) else dtypes.int64
     return x.sum(axis=axes, keepdims=keepdim, dtype=dtype), lambda G: spread(G, shape, axes)
 
 
+@equation("ops.mean", r"y = \frac{1}{n} \sum_{i=1}^{n} x_i", shapes="x (n) → y ()", unseen=("dim", "keepdim"))
+@equation("ops.mean.vjp", r"\frac{\partial L}{\partial x_i} = \frac{G}{n}")
 @differentiable
 def mean(x: Array, dim: Dims = None, keepdim: bool = False) -> Result:
-    """y = 1/n Σ x      ∂L/∂x = G / n over the axes      NaN where n = 0"""
+    """y = 1/n Σᵢ xᵢ      ∂L/∂xᵢ = G/n, over the axes      NaN where n = 0"""
     check.floating("mean", x)
     axes, shape = reduced("mean", x, dim), x.shape
     n = math.prod(shape[i] for i in axes)
@@ -54,16 +59,37 @@ def centred(name: str, x: Array, dim: Dims, correction: int) -> tuple[tuple[int,
     return axes, d, 1 / (n - correction) if n > correction else math.nan if n < 2 else math.inf
 
 
+AVERAGE = r" \quad \bar{x} = \frac{1}{n} \sum_{j=1}^{n} x_j"
+
+
+@equation(
+    "ops.var",
+    r"y = \frac{1}{n - c} \sum_{i=1}^{n} (x_i - \bar{x})^2," + AVERAGE,
+    shapes="x (n) → y ()",
+    conventions="c is 1 unless said: the unbiased estimate. Normalisation divides by n",
+    symbols={"c": "correction"},
+    unseen=("dim", "keepdim"),
+)
+@equation("ops.var.vjp", r"\frac{\partial L}{\partial x_i} = \frac{2 G}{n - c} \, (x_i - \bar{x})," + AVERAGE)
 @differentiable
 def var(x: Array, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Result:
-    """y = 1/(n−c) Σ (x − x̄)²      ∂L/∂x = G 2 (x − x̄)/(n−c)      c: correction, 1 for the unbiased estimate"""
+    """y = 1 / (n − c) · Σᵢ (xᵢ − x̄)²      ∂L/∂xᵢ = 2 G / (n − c) · (xᵢ − x̄)      c: correction, 1 for the unbiased estimate"""
     axes, d, scale = centred("var", x, dim, correction)
     return (d * d).sum(axis=axes, keepdims=keepdim) * scale, lambda G: spread(G, d.shape, axes) * (2 * scale * d)
 
 
+@equation(
+    "ops.std",
+    r"y = \sqrt{\frac{1}{n - c} \sum_{i=1}^{n} (x_i - \bar{x})^2}," + AVERAGE,
+    shapes="x (n) → y ()",
+    conventions="where y = 0 its derivative counts as 0",
+    symbols={"c": "correction"},
+    unseen=("dim", "keepdim"),
+)
+@equation("ops.std.vjp", r"\frac{\partial L}{\partial x_i} = \frac{G}{(n - c) \, y} \, (x_i - \bar{x})," + AVERAGE)
 @differentiable
 def std(x: Array, dim: Dims = None, correction: int = 1, keepdim: bool = False) -> Result:
-    """y = √var(x)      ∂L/∂x = G (x − x̄) / ((n−c) y), and 0 where y = 0"""
+    """y = √(1 / (n − c) · Σᵢ (xᵢ − x̄)²)      ∂L/∂xᵢ = G / ((n − c) y) · (xᵢ − x̄), and 0 where y = 0"""
     axes, d, scale = centred("std", x, dim, correction)
     y = np.sqrt((d * d).sum(axis=axes, keepdims=keepdim) * scale)
 
@@ -182,9 +208,17 @@ def log_softmax(x: Array, dim: int) -> Result:
     return kernels.log_softmax(x, axis) if x.ndim else (np.zeros_like(x), np.zeros_like)
 
 
+@equation(
+    "ops.norm",
+    r"y = \left( \sum_{i=1}^{n} |x_i|^p \right)^{1/p}",
+    shapes="x (n) → y ()",
+    conventions="p = ∞ is the largest |xᵢ|, p = 0 how many are not 0",
+    unseen=("dim", "keepdim"),
+)
+@equation("ops.norm.vjp", r"\frac{\partial L}{\partial x_i} = G \mathrm{sign}(x_i) \left( \frac{|x_i|}{y} \right)^{p - 1}")
 @differentiable
 def norm(x: Array, p: float = 2.0, dim: Dims = None, keepdim: bool = False) -> Result:
-    """y = (Σ |x|ᵖ)^{1/p}      ∂L/∂x = G sign(x) (|x|/y)^{p−1}, and 0 where y = 0
+    """y = (Σᵢ |xᵢ|ᵖ)^{1/p}      ∂L/∂xᵢ = G sign(xᵢ) (|xᵢ| / y)^{p − 1}, and 0 where y = 0
 
     p = ∞ takes the largest |x|, whose equals share the gradient, p = −∞ the smallest, p = 0 counts entries other than 0.
     """

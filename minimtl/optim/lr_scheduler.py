@@ -133,7 +133,7 @@ class CosineAnnealingLR(LRScheduler):
         r"\eta(t) = \eta_{\mathrm{min}} + \frac{1}{2} (\eta_0 - \eta_{\mathrm{min}}) (1 + \cos(\pi t / T))",
         symbols={"η0": "base", "ηmin": "CosineAnnealingLR", "T": "CosineAnnealingLR"},
         source="Loshchilov & Hutter 2017",
-        conventions="T is T_max, after which the rate rises again",
+        conventions="t counts calls of step() from 0; T is T_max, after which the rate rises again; without restarts",
     )
     def rate(self, base: float, t: int) -> float:
         """η(t) = ηmin + 1/2 (η₀ − ηmin) (1 + cos(π t/T))"""

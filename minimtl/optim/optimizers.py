@@ -49,7 +49,8 @@ class SGD(Optimizer):
         r"\theta \leftarrow \theta - \eta b",
         symbols={"θ": "p", "b": "state", "t": "state", "η": "group", "λ": "group", "μ": "group", "d": "group"},
         source="Polyak 1964",
-        conventions="d is the dampening, which the first step is without; η multiplies b, not what goes into it",
+        conventions="t counts steps from 1; d is the dampening, which the first step is without; η multiplies b, not what goes into it; "
+        "λ is coupled: the gradient of λ/2 ‖θ‖²",
     )
     @equation(
         "optim.sgd_maximize",
@@ -112,7 +113,8 @@ class Adam(Optimizer):
         symbols={"θ": "p", "m": "state", "v": "state", "t": "state", "η": "group", "λ": "group"}
         | {"β1": "group", "β2": "group", "ε": "group"},
         source="Kingma & Ba 2015",
-        conventions="ε stands beside the root of the corrected v; m, v and t begin at 0",
+        conventions="ε stands outside the root of the corrected v; m, v and t begin at 0; λ is coupled: the gradient of λ/2 ‖θ‖², "
+        "scaled as all of g",
         helpers=("adam_step",),
     )
     def move(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
@@ -147,7 +149,7 @@ class AdamW(Adam):
         symbols={"θ": "p", "m": "state", "v": "state", "t": "state", "η": "group", "λ": "group"}
         | {"β1": "group", "β2": "group", "ε": "group"},
         source="Loshchilov & Hutter 2019",
-        conventions="the decay is multiplied by η, as in PyTorch; ε stands beside the root",
+        conventions="the decay is multiplied by η, as in PyTorch; ε stands outside the root",
         helpers=("adam_step",),
     )
     def move(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
@@ -201,7 +203,7 @@ class RMSprop(Optimizer):
         r"b \leftarrow \mu b + \frac{g}{\sqrt{v} + \varepsilon}, \quad \theta \leftarrow \theta - \eta b",
         symbols={"θ": "p", "v": "state", "b": "state", "η": "group", "λ": "group", "α": "group", "μ": "group", "ε": "group"},
         source="Hinton's lecture 6e",
-        conventions="ε stands beside the root; v and b begin at 0",
+        conventions="ε stands outside the root; v and b begin at 0",
     )
     @equation(
         "optim.rmsprop_centered",
@@ -211,7 +213,7 @@ class RMSprop(Optimizer):
         symbols={"θ": "p", "v": "state", "a": "state", "b": "state", "η": "group", "λ": "group"}
         | {"α": "group", "μ": "group", "ε": "group"},
         source="Graves 2013",
-        conventions="ε stands beside the root, where Graves has it inside; v − a² counts as 0 where rounding takes it below",
+        conventions="ε stands outside the root, where Graves has it inside; v − a² counts as 0 where rounding takes it below",
     )
     def move(self, p: Array, g: Array, state: dict[str, Any], group: Group) -> None:
         """g ← g + λ θ;  v ← α v + (1 − α) g²;  b ← μ b + g / (√v + ε);  θ ← θ − η b

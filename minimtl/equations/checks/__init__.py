@@ -2,5 +2,5 @@
 
 # isort: off
 from minimtl.equations.checks import documents
-from minimtl.equations.checks import layers, activations, losses, normalisation
+from minimtl.equations.checks import layers, activations, reductions, losses, normalisation
 from minimtl.equations.checks import optimisers, schedules, initialisers, data

@@ -6,7 +6,7 @@ import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import nn
 from minimtl.autograd import Tensor
-from minimtl.equations.checking import Values, operation
+from minimtl.equations.checking import Drawn, Values, evaluated, operation
 from minimtl.equations.draw import Draw
 from minimtl.equations.numbers import Sample
 from minimtl.kernels.window import transposed_size
@@ -118,6 +118,32 @@ operation(
         ".vjp.b": [(r"\sum_{n=0}^{N-1}", MEAN)],
     },
 )
+
+
+def sizes(v: Values) -> Values:
+    """The letters of a result's size: of an image, a window, and how that moves."""
+    (H, W), (KH, KW) = v["x"].shape[2:], v["w"].shape[2:]
+    return {**v, "H": H, "W": W, "KH": KH, "KW": KW, "EH": v.get("extra", (0, 0))[0], "EW": v.get("extra", (0, 0))[1]}
+
+
+@evaluated(
+    "nn.conv2d.size", wrong=[("H + 2 P_H", "H + P_H"), ("D_W (K_W - 1)", "(K_W - 1)"), (r"S_H \rfloor + 1", r"S_H \rfloor")]
+)
+def window_sizes(d: Draw) -> Drawn:
+    """How large a convolution's result is."""
+    v = convolved(d)
+    y = F.conv2d(Tensor(v["x"]), Tensor(v["w"]), None, *steps(v), v["G"])
+    return sizes(v), {"OH": y.shape[2], "OW": y.shape[3]}
+
+
+@evaluated("nn.conv_transpose2d.size", wrong=[("2 P_H", "P_H"), (" + E_W", ""), ("D_W (K_W - 1)", "(K_W - 1)")])
+def transposed_sizes(d: Draw) -> Drawn:
+    """How large a transposed convolution's result is."""
+    v = spread(d)
+    stride, padding, dilation = steps(v)
+    y = F.conv_transpose2d(Tensor(v["x"]), Tensor(v["w"]), None, stride, padding, v["extra"], v["G"], dilation)
+    return sizes(v), {"OH": y.shape[2], "OW": y.shape[3]}
+
 
 # Pooling and resizing
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl.backend import Array
 from minimtl.equations.checking import Values, operation
@@ -182,6 +183,20 @@ operation(
         ".vjp": [("{G}{W}", "{G}{N}"), (r"[k = y_n \ne I]", "[k = y_n]"), (r"[k = y_n \ne I]", ""), (r"w_k", "1")],
     },
     constants="w",
+)
+
+
+def probable(d: Draw) -> Values:
+    """Probabilities, and a label for each sample."""
+    N, C = d.size(), d.size(2)
+    return {"p": d.distributions(N, C), "y": d.indices(C, N)}
+
+
+operation(
+    "nn.nll_loss.of_probabilities",
+    probable,
+    lambda v: F.nll_loss(mm.log(v.p), v.y),
+    {"": [(r"\frac{1}{N} ", ""), (r"\ln p", "p")], ".vjp": [(r"\frac{[k = y_n]}{p_{nk}}", "[k = y_n]"), ("[k = y_n]", "1")]},
 )
 
 
