@@ -26,7 +26,7 @@ import numpy as np
 import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import equations
-from minimtl.equations import Formula, UnreadableError
+from minimtl.equations import Formula, UnreadableError, equation, operation
 from minimtl.training import say
 
 # %% [markdown]
@@ -114,17 +114,44 @@ def refusals() -> list[str]:
 
 # %% [markdown]
 r"""
-**Yours** Swish is $x\,\sigma(x)$. Put your formula beside your code: `equations.difference(latex, {"x": x}, swish(x))`. Here the code
-has a slip that no gradient check can find, since its derivative would be right.
+**A formula of yours** Softsign is $x / (1 + |x|)$. `equations.difference` puts a formula beside what your code gives: an integer
+division by mistake, and no gradient check can know that another function was meant.
+
+**An equation of yours** `@equation` declares a formula above its function, as the engine does; a derivative has the id of its
+function and `.vjp`, and stands below it. `operation` makes the checks of both: it draws values for the letters, runs the function on
+tensors, sends a random $G$ back, and compares. The last argument are wrong formulas that the checks must notice, beside each sign
+turned round.
 """
 
-SWISH = r"y_i = \frac{x_i}{1 + e^{-x_i}}"
+SOFTSIGN = r"y_i = \frac{x_i}{1 + |x_i|}"
 
 
 # %%
-def swish(x: np.ndarray) -> np.ndarray:
-    """x σ(x), hastily."""
-    return x / (1 + np.exp(-2 * x))
+def hasty(x: np.ndarray) -> np.ndarray:
+    """x / (1 + |x|), hastily."""
+    return x // (1 + np.abs(x))
+
+
+def yours() -> float:
+    """A new operation on the map: how far formula and code are apart, once its controls are noticed."""
+
+    @equation("my.softsign", SOFTSIGN, shapes="x (n) → y (n)")
+    @equation("my.softsign.vjp", r"\frac{\partial L}{\partial x_i} = \frac{G_i}{(1 + |x_i|)^2}")
+    @mm.differentiable
+    def softsign(x):
+        size = 1 + np.abs(x)
+        return x / size, lambda G: G / size**2
+
+    operation(
+        "my.softsign",
+        lambda d: {"x": d.array(d.size(2, 4))},
+        lambda v: softsign(v.x),
+        {"": [("|x_i|", "x_i")], ".vjp": [("^2", ""), ("|x_i|", "x_i")]},
+    )
+    for id in ("my.softsign", "my.softsign.vjp"):
+        for wrong, noticed in equations.controls(id).items():
+            say(f"{id:16s} {'notices' if noticed else 'MISSES'} {wrong}")
+    return max(equations.check("my.softsign"), equations.check("my.softsign.vjp"))
 
 
 # %%
@@ -140,31 +167,38 @@ def main(seed: int = 0) -> dict[str, float]:
         numbers[name] = equations.difference(latex, values, moved)
         say(f"Adam, {name:28s} off by {numbers[name]:.1e}")
     say("\n" + "\n".join(said := refusals()))
-    numbers |= {"refused": len(said), "swish": equations.difference(SWISH, {"x": x}, swish(x))}
-    say(f"\nswish, formula beside code: off by {numbers['swish']:.1e}")
+    numbers |= {"refused": len(said), "hasty": equations.difference(SOFTSIGN, {"x": x}, hasty(x))}
+    say(f"\nsoftsign, hastily: off by {numbers['hasty']:.1e}")
     known = equations.all()
     worst = max(equations.check(e.id, trials=3, seed=seed) for e in known)
     say(f"\nall {len(known)} equations, three draws each: off by at most {worst:.1e}")
-    return numbers | {"worst": worst, "equations": len(known)}
+    with equations.new():
+        numbers["yours"] = yours()
+    say(f"my.softsign and its derivative: off by at most {numbers['yours']:.1e}")
+    return numbers | {"worst": worst}
 
 
 # %% [markdown]
 r"""
 **You should see** softmax agreeing to 1e-16 or so; Adam as in the paper and the shorter form agreeing, the two misprints off by a lot;
-four refusals, each naming what it is about; the hasty swish off by more than 0.1; and all equations agreeing to 1e-7, most of them to
-1e-12 (what is float32 in the engine, an image of bytes for instance, agrees to seven digits).
+four refusals, each naming what it is about; the hasty softsign off by more than 0.5; all equations agreeing to 1e-7, most of them to
+1e-12 (what is float32 in the engine, an image of bytes for instance, agrees to seven digits); and yours agreeing, every wrong formula
+noticed.
 
 **What stands where**, in the order in which to read; layers, activations and losses each with their derivatives (`.vjp`):
 
 - The documents' own equations: `mtl.data`, `tl.data`, `mtl.hard_sharing`, `mtl.task_loss`, `mtl.total_loss`, `mtl.joint_objective`,
-  `mtl.minibatch`, `mtl.weighted_loss`, `mtl.regularised_loss`, `mtl.parity`, `mtl.own_gradient`, `mtl.shared_gradient`, `tl.delta`,
-  `tl.delta_gradient`, `tl.fine_tune`
-- Layers: `nn.linear`, `ops.matmul`, `nn.conv2d`, `nn.conv_transpose2d`, `nn.max_pool2d`, `nn.avg_pool2d`, `nn.adaptive_avg_pool2d`,
-  `nn.upsample_nearest2d`, `nn.flatten`, `nn.dropout`, `nn.embedding`, `nn.identity`
+  `mtl.minibatch`, `mtl.weighted_loss`, `mtl.regularised_loss`, `mtl.parity`, `mtl.own_gradient`, `mtl.shared_gradient`,
+  `tl.target_loss`, `tl.fine_tune`, `tl.delta`, `tl.delta_gradient`, `tl.delta_path`
+- Layers: `nn.linear`, `ops.matmul`, `nn.conv2d`, `nn.conv_transpose2d`, `nn.conv2d.size`, `nn.conv_transpose2d.size`,
+  `nn.max_pool2d`, `nn.avg_pool2d`, `nn.adaptive_avg_pool2d`, `nn.upsample_nearest2d`, `nn.flatten`, `nn.dropout`, `nn.embedding`,
+  `nn.identity`
 - Activations: `ops.exp`, `ops.log`, `ops.sqrt`, `ops.abs`, `ops.sin`, `ops.cos`, `nn.tanh`, `nn.sigmoid`, `nn.relu`,
   `nn.leaky_relu`, `nn.gelu`, `nn.gelu_tanh`, `nn.softplus`, `nn.softmax`, `nn.log_softmax`, `nn.logsumexp`
+- Reductions: `ops.sum`, `ops.mean`, `ops.var`, `ops.std`, `ops.norm`
 - Losses: `nn.mse_loss`, `nn.l1_loss`, `nn.huber_loss`, `nn.smooth_l1_loss`, `nn.kl_div`, `nn.binary_cross_entropy`,
-  `nn.binary_cross_entropy_with_logits`, `nn.cross_entropy`, `nn.nll_loss`, `nn.label_smoothing`, `nn.soft_cross_entropy`
+  `nn.binary_cross_entropy_with_logits`, `nn.cross_entropy`, `nn.nll_loss`, `nn.nll_loss.of_probabilities`, `nn.label_smoothing`,
+  `nn.soft_cross_entropy`
 - Normalisation: `nn.normalise`, `nn.batch_norm`, `nn.batch_norm_eval`, `nn.layer_norm`, `nn.group_norm`, `nn.running_statistics`
 - Optimisers: `optim.sgd`, `optim.sgd_maximize`, `optim.nesterov`, `optim.adam`, `optim.adamw`, `optim.rmsprop`,
   `optim.rmsprop_centered`
@@ -176,7 +210,7 @@ four refusals, each naming what it is about; the hasty swish off by more than 0.
   `nn.clip_grad_value`, `metrics.accuracy`, `metrics.mse`, `metrics.mae`
 
 **Your turn**
-1. Mend `swish`, and write the formula of its derivative next. Which symbols does it need beside $x$?
+1. Mend `hasty`. Then give `yours` the derivative $G_i (1 - |y_i|)^2$, in which $y$ is what the function returned: is it the same?
 2. Run `minimtl equations nn.conv2d.vjp.w`. Where does the loop over the windows hide in the code?
 3. Change a sign in `minimtl/kernels/softmax.py` and run `minimtl equations nn.softmax.vjp`. Then turn it back.
 """

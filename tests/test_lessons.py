@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from minimtl import equations
 from tests.bench.peers import ROOT, lesson
 
 LESSONS = sorted(path.stem for path in (ROOT / "lessons").glob("[0-9]*.py"))
@@ -95,7 +96,12 @@ def test_a_lesson_prints_on_any_console(encoding: str) -> None:
 def test_the_map_agrees_and_misprints_are_found(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = lesson("04_the_map").main()
     assert max(numbers[name] for name in ("softmax", "as in the paper", "shorter")) < 1e-14
-    assert min(numbers[name] for name in ("without the root", "shorter, with the misprint", "swish")) > 0.1
+    assert min(numbers[name] for name in ("without the root", "shorter, with the misprint", "hasty")) > 0.1
     assert numbers["refused"] == 4
     assert numbers["worst"] < 1e-6
-    assert "softmax in minimtl/kernels/softmax.py" in capsys.readouterr().out
+    assert numbers["yours"] < 1e-12
+    said = capsys.readouterr().out
+    assert "softmax in minimtl/kernels/softmax.py" in said
+    assert said.count("my.softsign.vjp  notices") == 3
+    assert "MISSES" not in said
+    assert "my.softsign" not in {e.id for e in equations.all()}

@@ -15,7 +15,8 @@ For functions of your own: `equation` above the function, then `operation` (a fu
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,7 @@ from unicodedata import normalize
 
 from minimtl import testing
 from minimtl.equation import Equation, equation, registry
+from minimtl.equation import statuses as _statuses
 from minimtl.equations import checks as _loaded
 from minimtl.equations.checking import Check, evaluated, holds, operation
 from minimtl.equations.checking import checks as _checks
@@ -45,6 +47,18 @@ def controls(id: str) -> dict[str, bool]:
     """The wrong formulas, or functions, that the check of an equation has: whether each is noticed."""
     check = _checks[_known(id)]
     return {name: check.rejects(control) for name, control in check.controls().items()}
+
+
+@contextmanager
+def new() -> Iterator[None]:
+    """What is declared in this context is forgotten behind it: for trying out equations of one's own, more than once."""
+    before = set(registry)
+    try:
+        yield
+    finally:
+        for id in set(registry) - before:
+            for kept in (registry, _checks, _statuses):
+                kept.pop(id, None)  # type: ignore[attr-defined]
 
 
 def _known(id: str) -> str:

@@ -49,7 +49,7 @@ class SGD(Optimizer):
         r"\theta \leftarrow \theta - \eta b",
         symbols={"θ": "p", "b": "state", "t": "state", "η": "group", "λ": "group", "μ": "group", "d": "group"},
         source="Polyak 1964",
-        conventions="t counts steps from 1; d is the dampening, which the first step is without; η multiplies b, not what goes into it; "
+        conventions="t counts steps from 1; d is the dampening, not used in the first step; η multiplies b, not what goes into it; "
         "λ is coupled: the gradient of λ/2 ‖θ‖²",
     )
     @equation(
