@@ -58,7 +58,7 @@ def new() -> Iterator[None]:
     finally:
         for id in set(registry) - before:
             for kept in (registry, _checks, _statuses):
-                kept.pop(id, None)  # type: ignore[attr-defined]
+                kept.pop(id, None)
 
 
 def _known(id: str) -> str:

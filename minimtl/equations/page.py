@@ -12,6 +12,7 @@ from minimtl.equations.formula import parted
 from minimtl.equations.listing import code, letters, sections
 from minimtl.equations.tokens import tokens
 
+LESSONS = Path(__file__).parents[2] / "lessons"
 HEAD = """# Equations
 
 Every formula of this project, beside the lines that compute it. What is printed here is what is tested: the LaTeX is read, evaluated by
@@ -113,7 +114,7 @@ def formula(e: Equation, stated: set[str]) -> str:
     check = checks[e.id]
     named = letters(e)
     facts = [
-        e.source,
+        linked(e.source),
         e.own_shapes,
         "indices from 0" * (e.base == 0 and not e.forward),
         e.conventions,
@@ -121,8 +122,20 @@ def formula(e: Equation, stated: set[str]) -> str:
     ]
     lines, again = displayed(e.latex, stated)
     facts += [f"{', '.join(again)} as above"] * bool(again)
+    facts += [f"in lesson {', '.join(lessons)}" for lessons in [cited_by(e.id)] if lessons]
     checked = f"check: [{e.status}](../{check.file}#L{check.line})"
     return f"### `{e.id}`\n\n```math\n{lines}\n```\n\n{' · '.join(filter(None, [*facts, checked]))}\n\n"
+
+
+def linked(source: str) -> str:
+    """The source, the documents in it as links to what is told of them."""
+    return re.sub(r"\bD([0-4])((?:-[a-c])?(?: §[\d.]+)?)", r"[D\1\2](DOCUMENTS.md#d\1)", source)
+
+
+def cited_by(id: str) -> list[str]:
+    """Links to the lessons that use an equation, but for the fourth, which lists them all."""
+    texts = {path: path.read_text(encoding="utf-8") for path in LESSONS.glob("[0-9]*.py") if path.name[:2] != "04"}
+    return [f"[{int(path.name[:2])}]({path.name})" for path, text in sorted(texts.items()) if f"`{id}`" in text]
 
 
 def displayed(latex: str, stated: set[str]) -> tuple[str, list[str]]:
