@@ -10,6 +10,7 @@ from shutil import get_terminal_size
 from unicodedata import combining
 
 from minimtl.training import say
+from minimtl.training.console import readable
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,20 +57,21 @@ def equations(id: str, draws: int, seed: int) -> int:
 def table(ids: Sequence[str]) -> str:
     """The equations by section, a line each: id, formula, how it is checked."""
     from minimtl.equations import listing
+    from minimtl.equations.checking import checks
 
-    lines, wanted = [], set(ids)
+    lines, wanted, encoding = [], set(ids), sys.stdout.encoding or "ascii"
     left = max(map(len, ids)) + 2
     room = max(get_terminal_size((120, 24)).columns, 80) - left - 12
     for heading, members in listing.sections():
         rows = [e for e in members if e.id in wanted]
         lines += [f"\n{heading}"] * bool(rows)
-        for e in rows:
-            lines.append(f"  {e.id:{left}}{cut(';  '.join(listing.shown(e)), room)} {e.status}")
-    evaluated = sum(e.status == "evaluated" for _, members in listing.sections() for e in members if e.id in wanted)
+        lines += [f"  {e.id:{left}}{cut(readable(';  '.join(listing.shown(e)), encoding), room)} {e.status}" for e in rows]
+    found = [checks[id] for id in ids]
+    evaluated, wrong = sum(c.status == "evaluated" for c in found), sum(len(c.controls()) for c in found)
     lines.append(
-        f"\n{len(ids)} equations: {evaluated} evaluated from their LaTeX, {len(ids) - evaluated} checked by a property."
+        f"\n{len(ids)} equations: {evaluated} evaluated from their LaTeX, {len(ids) - evaluated} checked by a property;"
     )
-    lines.append("minimtl equations ID shows one with its code and checks it on fresh random numbers.")
+    lines.append(f"{wrong} wrong ones must be noticed. minimtl equations ID shows one and checks it now.")
     return "\n".join(lines).lstrip("\n")
 
 

@@ -22,7 +22,23 @@ def test_the_list_has_every_equation_and_readable_formulas(capsys, monkeypatch):
     assert "yᵢ = e^{xᵢ} / (Σⱼ e^{xⱼ})" in said
     assert all(len(line) <= 124 for line in said.splitlines())
     count = len(equations.all())
-    assert f"{count} equations: {count - 1} evaluated from their LaTeX, 1 checked by a property." in said
+    assert f"{count} equations: {count - 1} evaluated from their LaTeX, 1 checked by a property;" in said
+    wrong = sum(len(check.controls()) for check in checks.values())
+    assert f"{wrong} wrong ones must be noticed" in said
+
+
+def test_any_case_and_the_derivatives_of_a_function(capsys):
+    assert main(["equations", "NN.SOFTMAX"]) == 0
+    assert "derivatives: nn.softmax.vjp" in capsys.readouterr().out
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = f"{sys.executable} -m minimtl equations | head -2"
+    run = subprocess.run(
+        ["sh", "-c", command], capture_output=True, env={"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}, check=True
+    )
+    assert run.stderr == b""
+    assert "own equations" in run.stdout.decode()
 
 
 def test_from_the_list_to_the_weight_gradient_in_two_commands(capsys):
