@@ -24,7 +24,6 @@ from minimtl.autograd import Tensor, grad
 from minimtl.equation import Equation, registry, statuses
 from minimtl.equations.draw import Draw
 from minimtl.equations.formula import Formula
-from minimtl.equations.numbers import OutsideError
 from minimtl.equations.tokens import UnreadableError, tokens
 from minimtl.testing.subject import random_numbers_repeated
 
@@ -104,16 +103,9 @@ class Evaluated(Check):
 
     status = "evaluated"
 
-    def __init__(
-        self,
-        id: str,
-        written: Callable[[Draw], Drawn],
-        wrong: Sequence[Replacement],
-        same: Sequence[str],
-        tolerance: float,
-    ) -> None:
+    def __init__(self, id: str, written: Callable[[Draw], Drawn], wrong: Sequence[Replacement], tolerance: float) -> None:
         super().__init__(id, written, wrong, tolerance)
-        self.same, self.formulas = set(same), dict[str, Formula]()
+        self.formulas: dict[str, Formula] = {}
 
     def formula(self, latex: str = "") -> Formula:
         """The formula of the equation, or another in its place."""
@@ -124,7 +116,7 @@ class Evaluated(Check):
         return self.formulas[latex]
 
     def controls(self) -> dict[str, str]:
-        """The variants listed, and the formula with each of its signs turned round, but for those said to be the `same`."""
+        """The variants listed, and the formula with each of its signs turned round."""
         latex, found = self.equation.latex, {}
         for old, new in self.wrong:
             if latex.count(old) != 1:
@@ -133,11 +125,7 @@ class Evaluated(Check):
         for t in tokens(latex):
             if t.text in "+-":
                 turned = latex[: t.place] + {"+": "-", "-": "+"}[t.text] + latex[t.place + 1 :]
-                if turned not in self.same:
-                    found[turned] = turned
-        unused = self.same - {latex[:i] + c + latex[i + 1 :] for i in range(len(latex)) for c in "+-"}
-        if unused:
-            raise ValueError(f"{self.id}: no sign turned round gives {sorted(unused)[0]}")
+                found[turned] = turned
         return found
 
     def drawn(self, d: Draw) -> Drawn:
@@ -161,7 +149,7 @@ class Evaluated(Check):
         try:
             formula = self.formula(instead) if instead else self.formula()
             pairs = formula.evaluate(values, result)
-        except (UnreadableError, OutsideError, ArithmeticError, ValueError, IndexError, TypeError, NameError):
+        except (ArithmeticError, ValueError):  # UnreadableError and OutsideError among them
             if instead is None:
                 raise
             return math.inf
@@ -182,17 +170,14 @@ class Holds(Check):
             return math.inf
 
 
-def evaluated(
-    id: str, wrong: Sequence[Replacement], same: Sequence[str] = (), tolerance: float = TOLERANCE
-) -> Callable[[Any], Any]:
+def evaluated(id: str, wrong: Sequence[Replacement], tolerance: float = TOLERANCE) -> Callable[[Any], Any]:
     """The function below draws values for the symbols and returns them with the function's result.
 
-    wrong: (old, new) replacements in the LaTeX, each of which must be noticed, beside every sign turned round but those that give
-    a formula listed as the same.
+    wrong: (old, new) replacements in the LaTeX, each of which must be noticed, beside every sign turned round.
     """
 
     def written(draw: Callable[[Draw], Drawn]) -> Callable[[Draw], Drawn]:
-        Evaluated(id, draw, wrong, same, tolerance)
+        Evaluated(id, draw, wrong, tolerance)
         return draw
 
     return written
@@ -213,15 +198,14 @@ def operation(
     draw: Callable[[Draw], Values],
     f: Callable[[Any], Tensor],
     wrong: Mapping[str, Sequence[Replacement]],
-    same: Mapping[str, Sequence[str]] | None = None,
     tolerance: float = TOLERANCE,
     constants: Sequence[str] = (),
 ) -> None:
     """The checks of an operation and of each derivative of it, the ids that begin with "id.vjp".
 
     f takes the values as attributes, arrays as Tensors, and returns a Tensor; constants are arrays without a derivative.
-    What a derivative is by stands on the left of its formula; the gradient that comes in is drawn as g and G. wrong and same:
-    end of the id → as in `evaluated`.
+    What a derivative is by stands on the left of its formula; the gradient that comes in is drawn as g and G. wrong: end of
+    the id → as in `evaluated`.
     """
 
     @wraps(draw)
@@ -235,7 +219,7 @@ def operation(
     for rest in wrong:
         e = f"{id}{rest}"
         drawn = backward(e, draw, f, constants) if rest else forward
-        Evaluated(e, drawn, wrong[rest], (same or {}).get(rest, ()), tolerance)
+        Evaluated(e, drawn, wrong[rest], tolerance)
 
 
 def backward(
