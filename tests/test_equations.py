@@ -117,6 +117,16 @@ def test_every_parameter_is_a_symbol():
         )
 
 
+@every_formula
+def test_what_stands_on_the_left_is_what_the_shapes_say(check):
+    """No evaluation looks at the name on the left."""
+    e, name = check.equation, check.formula().statements[0].name
+    if e.forward:
+        assert name.startswith("dL_d"), f"{e.id}: a derivative begins with ∂L/∂ …"
+    elif "→" in e.shapes and not e.id.endswith(".size"):
+        assert name == normalize("NFKC", e.shapes.partition("→")[2].split()[0]), f"{e.id}: the result is called {name}"
+
+
 def words(text):
     return " ".join((text or "").split())
 

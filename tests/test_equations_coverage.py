@@ -71,6 +71,22 @@ def test_losses_and_their_derivatives_have_equations(make, x, y):
     assert mapped_with_derivative(runs(lambda: loss(mm.tensor(x), mm.tensor(y))))
 
 
+DOCUMENTS = {
+    "mtl.data", "mtl.total_loss", "tl.data", "tl.fine_tune", "mtl.weighted_loss", "mtl.parity", "mtl.regularised_loss",
+    "mtl.joint_objective", "tl.delta", "mtl.minibatch", "mtl.own_gradient", "mtl.shared_gradient", "tl.delta_gradient",
+}  # fmt: skip
+LISTINGS = {
+    "nn.linear", "nn.conv2d", "nn.max_pool2d", "nn.avg_pool2d", "nn.adaptive_avg_pool2d", "nn.relu", "nn.softmax",
+    "nn.cross_entropy", "nn.soft_cross_entropy", "nn.nll_loss.of_probabilities", "nn.mse_loss", "nn.batch_norm", "nn.dropout",
+}  # fmt: skip
+
+
+def test_what_the_documents_print_and_what_their_listings_use():
+    known = {e.id for e in equations.all()}
+    assert known >= DOCUMENTS | LISTINGS | {"optim.sgd", "optim.adam"}
+    assert mapped_with_derivative(LISTINGS) == LISTINGS
+
+
 def test_the_share_that_is_evaluated():
     known = equations.all()
     documents = [e for e in known if e.id.startswith(("mtl.", "tl."))]

@@ -295,7 +295,7 @@ def one_hot_targets(name: str, x: Tensor, target: Tensor, weight: Tensor | None,
     r"l = -\frac{1}{N} \sum_{n=0}^{N-1} \ln p_{n,y_n}",
     symbols={"p": "input", "y": "target"},
     shapes="p (N, C), y (N) → l ()",
-    source="D3-a, D3-b, the listings",
+    source="D3-a, D3-b, D4-a and D4-b, the listings",
     conventions="Keras' sparse_categorical_crossentropy of softmax outputs p: nll_loss(log(p), y). Not cross_entropy, which takes "
     "logits and would apply softmax a second time",
     base=0,
