@@ -93,12 +93,12 @@ class Equation:
 
     @property
     def names(self) -> set[str]:
-        """Every symbol that the formula may use: parameters, `symbols`, sizes and what is always given.
+        """Every symbol that the formula may use: parameters, `symbols`, sizes, and in a derivative what is given.
 
         Where θ stands for a parameter θk, \\theta_k is θ with the index k, and where θt stands for θ, θ is none.
         """
         hidden = {p for s, p in self.symbols.items() if p != s and (p.startswith(s) or s.startswith(p))}
-        return {*self.parameters, *self.symbols, *self.sizes, *GIVEN} - hidden
+        return {*self.parameters, *self.symbols, *self.sizes, *(GIVEN if self.forward else ())} - hidden
 
     @property
     def helpers(self) -> list[Callable[..., Any]]:

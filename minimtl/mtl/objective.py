@@ -26,6 +26,7 @@ def f(x: Any, θk: Callable[[Any], Any], φ: Callable[[Any], Any]) -> Any:
     symbols={"θ": "θk", "x": "D", "y": "D", "N": "D", "f": "f"},
     source="D0 §3.1",
     conventions="a sum over samples, for each of which l gives a loss",
+    helpers=("sum_of_samples",),
 )
 def task_loss(l: Loss, θk: Callable[[Any], Any], φ: Callable[[Any], Any], D: Data) -> Tensor:
     """Lₖ(θₖ, φ) = Σᵢ lₖ(fₖ(xₖᵢ; θₖ, φ), yₖᵢ)      l gives a loss per sample, as with reduction "none"; D0 §3.1"""
