@@ -28,7 +28,7 @@ What must hold of a model's gradients beside their being right has checks of its
     check_delta(model, loss)                        ∂L/∂θ′ = ∂L/∂θ at θ + θ′
     check_frozen(model, frozen, step)               frozen bytes are fixed, and gradients pass through
 
-`strategies` needs Hypothesis (extra `test`), the rest NumPy alone. Lesson 3 goes through all this.
+`strategies` needs Hypothesis (extra `test`), the rest NumPy alone. Lesson 3 goes through the checks of single operations.
 """
 
 from typing import TYPE_CHECKING, Any
