@@ -26,13 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--draws must be at least 1, and --seed not negative")
     seed = secrets.randbelow(10**6) if given.seed is None else given.seed
     try:
-        return equations(given.id or "", given.draws, seed)
+        return show(given.id or "", given.draws, seed)
     except BrokenPipeError:  # what reads the output has seen enough, as `| head`
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (nothing to flush at the end)
         return 0
 
 
-def equations(id: str, draws: int, seed: int) -> int:
+def show(id: str, draws: int, seed: int) -> int:
     """Show one equation, or list those whose ids begin so."""
     from minimtl import equations  # loads everything, which no other command should wait for
     from minimtl.equations import listing

@@ -13,11 +13,11 @@ from minimtl.equation import registry
 from minimtl.equations.checking import checks
 from minimtl.equations.draw import Draw
 
-# Signs that change nothing: the expression, and why
+# Signs that change nothing: function and expression, and why
 EQUIVALENT = {
-    "stops - starts": "how many rounds a loop has, of which the last add nothing",
-    "y[longer] += x[starts[longer] + k]": "sums along both axes of an image, and so turned round twice",
-    "-np.inf": "in the derivative what pads the image is only compared with y, which it never equals",
+    ("sum_runs", "stops - starts"): "how many rounds a loop has, of which the last add nothing",
+    ("sum_runs", "y[longer] += x[starts[longer] + k]"): "sums along both axes of an image, and so turned round twice",
+    ("max_pool2d", "-np.inf"): "in the derivative what pads the image is only compared with y, which it never equals",
 }
 
 mapped = {}
@@ -64,4 +64,6 @@ def test_a_sign_is_noticed(f, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(f, "__code__", wrong.__code__)
             patch.setattr(f, "__defaults__", wrong.__defaults__)
-            assert expression in EQUIVALENT or any(map(notices, mapped[f])), f"{mapped[f]}: the sign of {expression}"
+            assert (f.__name__, expression) in EQUIVALENT or any(map(notices, mapped[f])), (
+                f"{mapped[f]}: the sign of {expression}"
+            )

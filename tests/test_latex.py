@@ -22,6 +22,8 @@ WORTH = [
     (r"a / b \cdot c / b", {"a": 3.0, "b": 4.0, "c": 2.0}, 0.375),
     (r"\max\{a, b\}", {"a": 3.0, "b": 4.0}, 4.0),
     (r"\lVert x \rVert_\infty", {"x": x}, 2.0),
+    (r"e^2 + \pi, \quad e = 2 a, \quad \pi = b", {"a": 3.0, "b": 4.0}, 40.0),
+    (r"\sum_{e=1}^{3} e^2", {}, 14),
     (r"\begin{cases} a, & \text{if } a > b \\ b, & \text{otherwise} \end{cases}", {"a": 3.0, "b": 4.0}, 4.0),
     (r"a - b - c", {"a": 3.0, "b": 4.0, "c": 2.0}, -3.0),
     (r"-a^2", {"a": 3.0}, -9.0),
@@ -173,6 +175,29 @@ REFUSED = {
     r"y = x^{(1 a}": ") is needed",
     r"y = \sum_{k=1}^{3} \sum_{k=1}^{3} x_k": "another index",
     r"y \sim V(0, 1)": "V is not declared",
+    r"y = s, \quad s = a = 7": "one side and no condition",
+    r"y = s, \quad s = a \quad \text{for } a = 5": "one side and no condition",
+    r"y = \cos \pi / 2": "where the argument of cos ends",
+    r"y = \sin 2 \cdot a": "where the argument of sin ends",
+    r"y = \ln a \, (b + a)": "where the argument of ln ends",
+    r"y = s, \quad s^{-1} = a": "has a power",
+    r"y^2 = a": "has a power",
+    "y = aⁿ": "ⁿ",
+    "y = xₖ": "ₖ",
+    r"y = 1\,000 a": "two numbers",
+    "y = a.5": ".5",
+    "y = 007 a": "begin with 0",
+    r"y = \mathbf x - x": "written in two ways",
+    r"y = \mathrm{x} + x": "written in two ways",
+    r"y_i = x_i^{(i)}": "below and one above",
+    r"y_{ij} = x_{ij+1}": "several indices, or a product",
+    r"y_{ij} = x_{i j' + 1}": "not declared",
+    r"y_{ii} = x_i": "different letters",
+    r"y_1 = x_1": "different letters",
+    r"y = \hat{x_i}": "a symbol is needed",
+    r"y = 2^\top a": "has no transpose",
+    r"y = \begin{cases} a & a > b \\ b & \text{otherwise} \end{foo}": "end with",
+    "y = " + "(" * 300 + "a" + ")" * 300: "nested",
     r"y = a \le b": r"\le",
     r"y = [a]": "a condition needs",
     r"y = (a + b": ") is needed",
@@ -230,6 +255,10 @@ def test_what_no_index_meets_is_no_agreement():
         (r"y = \sigma^2", {"σ²": 2.0, "σ": 5.0}, "which is meant is not clear"),
         ("y = |x|", {"x": x}, r"\|x\| of an array"),
         ("y = A / A", {"A": A}, "no number"),
+        ("y = [x = z]", {"x": x, "z": x}, "compared as a whole"),
+        (r"y = a^\top", {"a": 2.0}, "cannot evaluate"),
+        (r"y = \sqrt{a}", {"a": -2.0}, "cannot evaluate"),
+        (r"y = \langle x, z \rangle", {"x": x, "z": x[:2]}, "cannot evaluate"),
         (r"y = \|A\|_1", {"A": A}, "Frobenius"),
         ("y = a", {"a": 1.0, "s": 3.0}, "s is given, and does not occur"),
         ("y = a / b", {"a": 1.0, "b": 0.0}, "cannot evaluate"),
@@ -241,11 +270,24 @@ def test_values_that_do_not_fit(latex, values, said):
         equations.difference(latex, values, 0.0)
 
 
+def test_results_that_do_not_fit():
+    with pytest.raises(UnreadableError, match="rows of different lengths"):
+        equations.difference("y_{ij} = 0 i j", {}, [[0.0], [0.0, 99.0]])
+    with pytest.raises(UnreadableError, match="a result for q"):
+        equations.difference("y = a", {"a": 1.0}, {"y": 1.0, "q": 5.0})
+
+
+def test_small_integers_do_not_wrap():
+    small = np.array([1, 2], np.uint8)
+    assert equations.difference("Y = -A", {"A": small}, [-1.0, -2.0]) == 0
+    assert equations.difference("Y = A - B", {"A": small, "B": small + 1}, [-1.0, -1.0]) == 0
+
+
 def test_the_formula_draws_from_the_distribution_that_it_prints():
     u, z = np.random.default_rng(3).random(4), np.random.default_rng(3).standard_normal(4)
     for latex, wanted in (
         (r"y_i = u_i, \quad u_i \sim U(2, 4)", 2 + 2 * u),
-        (r"y_i = u_i, \quad u_i \sim \mathcal{N}(1, 3)", 1 + 3 * z),
+        (r"y_i = u_i, \quad u_i \sim \mathcal{N}(1, 9)", 1 + 3 * z),
     ):
         assert equations.difference(latex, {"u": Sample(3, 4)}, wanted) == 0
 

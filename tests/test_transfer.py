@@ -96,6 +96,10 @@ def test_a_parameter_with_two_names_is_replaced_under_both():
     tied[1].weight = tied[0].weight
     x, w = mm.ones(1, 2), mm.tensor([[2.0, 0.0], [0.0, 3.0]])
     assert functional_call(tied, {"0.weight": w}, x).tolist() == [[4.0, 9.0]]
+    with pytest.raises(ValueError, match="two are of one parameter"):
+        functional_call(tied, {"0.weight": w, "1.weight": 2 * w}, x)
+    with pytest.raises(TypeError, match=r"0\.weight must be a Tensor, got ndarray"):
+        functional_call(tied, {"0.weight": w.numpy()}, x)
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])

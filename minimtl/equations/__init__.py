@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from math import inf
 from types import ModuleType
 from typing import Any
 from unicodedata import normalize
@@ -83,7 +84,7 @@ def difference(latex: str, values: Mapping[str, Any], result: Any, base: int = 1
     if spare:
         raise UnreadableError(f"{spare[0]} is given, and does not occur in the formula")
     pairs = formula.evaluate(values, result)
-    return max(_difference(ours, theirs) for ours, theirs in pairs)
+    return max((_difference(ours, theirs) for ours, theirs in pairs), default=inf)
 
 
 class _Map(ModuleType):

@@ -153,7 +153,7 @@ class Evaluated(Check):
             if instead is None:
                 raise
             return math.inf
-        return max(difference(ours, theirs) for ours, theirs in pairs)
+        return max((difference(ours, theirs) for ours, theirs in pairs), default=math.inf)
 
 
 class Holds(Check):

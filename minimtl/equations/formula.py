@@ -15,7 +15,7 @@ from unicodedata import normalize
 
 import numpy as np
 
-from minimtl.equations.numbers import KNOWN, Numbered, Sample, readable
+from minimtl.equations.numbers import KNOWN, Numbered, OutsideError, Sample, readable
 from minimtl.equations.piece import names_of, symbol_text
 from minimtl.equations.statements import Statement, left, parted, split, statement
 from minimtl.equations.tokens import UnreadableError, one_spelling, safe, tokens
@@ -44,13 +44,17 @@ class Formula:
         self.applied: set[str] = set()
         known = names | set(letters) if self.steps else names
         self.statements = [statement(h, part, known, defined, self.applied) for h, part in zip(heads, parts, strict=True)]
-        for s in self.statements:
+        for i, s in enumerate(self.statements):
             if self.steps and s.name and (len(s.sides) > 1 or s.parameters or s.condition):
-                raise UnreadableError(
-                    f"a formula in steps has one letter on the left and one side on the right, {s.text} has more"
-                )
+                raise UnreadableError(f"in steps there is one letter on the left and one side on the right, {s.text} has more")
+            if i and (len(s.sides) > 1 or s.condition):
+                raise UnreadableError(f"a definition has one side and no condition, {s.text} has more")
         self.text = ";  ".join(s.text for s in self.statements)
         self.program = "\n".join(line for s in self.statements if s.name for line in s.program(self.steps))
+        try:
+            self.code = compile(self.program, self.text, "exec")
+        except (SyntaxError, RecursionError, MemoryError) as error:
+            raise UnreadableError(f"cannot read {latex}: {error}") from error
         pieces = [p for s in self.statements if s.name for p in (*s.sides, s.condition) if p is not None]
         self.used = names_of(*pieces) - set(defined) - {i for s in self.statements for i in s.parameters}
         if self.steps:
@@ -76,17 +80,22 @@ class Formula:
                 )
         try:
             return self.stepped(values, result) if self.steps else self.looped(values, result)
-        except (TypeError, KeyError, ZeroDivisionError, OverflowError, RecursionError, NameError) as error:
+        except (UnreadableError, OutsideError):
+            raise
+        except Exception as error:
             raise UnreadableError(f"cannot evaluate {self.text}: {error}") from error
 
     def looped(self, values: Mapping[str, Any], result: Any) -> list[tuple[Any, Any]]:
         """The sides of the first statement, or of those that the result names, for all their indices."""
         space = self.space(values)
-        exec(self.program, space)
+        exec(self.code, space)
         for s in self.statements[1:]:
             if s.name:
                 space[s.function(0)] = cache(space[s.function(0)])
         results = result if isinstance(result, Mapping) else {self.statements[0].name: result}
+        unknown = sorted(set(results) - {s.name for s in self.statements})
+        if unknown:
+            raise UnreadableError(f"there is a result for {symbol_text(unknown[0])}, to which the formula gives no value")
         return [pair for s in self.statements if s.name in results for pair in self.sides(s, space, results[s.name])]
 
     def sides(self, s: Statement, space: dict[str, Any], result: Any) -> list[tuple[Any, Any]]:
@@ -117,7 +126,7 @@ class Formula:
         found: dict[str, list[float]] = {name: [] for name in result}
         for i in range(max(sizes, default=1)):
             space = self.space({name: v[i] if isinstance(v, np.ndarray) and v.ndim else v for name, v in values.items()})
-            exec(self.program, space)
+            exec(self.code, space)
             for name in result:
                 found[name].append(space[safe(name)])
         return [(found[name], flat(result[name])) for name in result]
@@ -130,6 +139,8 @@ def ranges(result: Any, axes: int, base: int) -> list[range]:
         if not isinstance(result, (list, tuple)) and np.ndim(result) == 0:
             raise UnreadableError(f"there are {axes} indices on the left, and the function's result has {len(found)} axes")
         found.append(range(base, base + len(result)))
+        if axes > len(found) and len({np.shape(row)[:1] for row in result}) > 1:
+            raise UnreadableError("the function's result has rows of different lengths")
         result = result[0] if len(result) else result
     return found
 

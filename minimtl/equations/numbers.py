@@ -63,6 +63,16 @@ class Numbered:
             raise OutsideError(f"{self.name} is no matrix, and has no transpose; products of vectors are written ⟨a, b⟩")
         return self.like([list(column) for column in zip(*self.entries, strict=True)])
 
+    @property
+    def floats(self) -> Array:
+        """The entries as an array of float64: small integers would wrap."""
+        return np.asarray(self.entries, dtype=float)
+
+    def __eq__(self, other: object) -> bool:
+        raise OutsideError(f"{self.name} is compared as a whole: compare its entries")
+
+    __hash__ = None  # type: ignore[assignment]
+
     def like(self, entries: Any) -> "Numbered":
         """Other entries, numbered alike."""
         return Numbered(self.name, np.array(entries, dtype=float), self.base)
@@ -71,7 +81,7 @@ class Numbered:
         """f(entry, entry of the other) one by one."""
         if not isinstance(other, Numbered) or np.shape(self.entries) != np.shape(other.entries):
             raise OutsideError(f"{self.name} is added to something of another shape")
-        return self.like(np.array([f(a, b) for a, b in zip(self.entries, other.entries, strict=True)], dtype=float))
+        return self.like([f(a, b) for a, b in zip(self.floats, other.floats, strict=True)])
 
     def __add__(self, other: Any) -> "Numbered":
         return self.each(lambda a, b: a + b, other)
@@ -80,15 +90,15 @@ class Numbered:
         return self.each(lambda a, b: a - b, other)
 
     def __neg__(self) -> "Numbered":
-        return self.like([-a for a in self.entries])
+        return self.like([-a for a in self.floats])
 
     def __rmul__(self, factor: Number) -> "Numbered":
-        return self.like([factor * a for a in self.entries])
+        return self.like([factor * a for a in self.floats])
 
     def __truediv__(self, divisor: Any) -> "Numbered":
         if isinstance(divisor, Numbered):
             raise OutsideError(f"{self.name} is divided by {divisor.name}, which is no number")
-        return self.like([a / divisor for a in self.entries])
+        return self.like([a / divisor for a in self.floats])
 
     def __mul__(self, other: Any) -> "Numbered":
         if not isinstance(other, Numbered):
@@ -115,8 +125,8 @@ class Sample:
         def uniform(a: float, b: float) -> Array:
             return a + (b - a) * rng.random(self.size, np.dtype(self.dtype)).astype(float)
 
-        def normal(mean: float, std: float) -> Array:
-            return mean + std * rng.standard_normal(self.size)
+        def normal(mean: float, variance: float) -> Array:
+            return mean + variance**0.5 * rng.standard_normal(self.size)
 
         return np.asarray(eval(distribution, {"U": uniform, "N": normal}))
 

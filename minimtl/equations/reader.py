@@ -61,7 +61,7 @@ class Reader(Symbols):
         start = self.at
         self.at += 2
         group = self.group()
-        if any(t.text in RELATIONS for t in group if t.text not in ("=",)) or (group[1:2] and group[1].text == "="):
+        if any(t.text in RELATIONS for t in group[:3]):  # a range: the least over an index
             self.at = start
             return self.sum()
         over, found = self.subscript(group), self.sum()
@@ -88,6 +88,8 @@ class Reader(Symbols):
             elif self.accept(r"\bmod"):
                 factors.append(("%", self.factor()))
             elif self.starts():
+                if self.peek()[0] in ".0123456789" and (factors[-1][1].text[-1].isdigit() or self.peek()[0] == "."):
+                    raise self.refusal("two numbers side by side are no product")
                 if factors[-1][0] != "*":
                     raise self.refusal("in a / b c it is not clear what is below the stroke: write \\frac, or brackets")
                 factors.append(("*", self.factor()))
@@ -98,7 +100,7 @@ class Reader(Symbols):
         """Whether a factor is next."""
         t = self.peek()
         opens = t in BRACKETS and t not in ("|", r"\|")
-        known = t in BIG or t in FUNCTIONS or t in ACCENTS or t in (r"\frac", r"\sqrt", r"\infty", r"\begin", r"\Delta")
+        known = t in BIG or t in FUNCTIONS or t in ACCENTS or t in (r"\frac", r"\sqrt", r"\infty", r"\begin")
         return bool(t) and (opens or known or t[0].isdigit() or letter(t) is not None or self.derivative())
 
     def factor(self) -> Piece:
@@ -118,6 +120,8 @@ class Reader(Symbols):
             self.take()
             return Piece("inf", "∞")
         if t and t[0] in "0123456789.":
+            if len(t) > 1 and t[0] == "0" and t[1] != ".":
+                raise self.refusal("a number does not begin with 0")
             return self.powers(Piece(self.take().text, t))
         if t in BRACKETS:
             return self.powers(self.brackets(), bracket=True)
@@ -261,7 +265,8 @@ class Reader(Symbols):
             word = plain(self.group()) if self.accept(r"\text") else ""
             if word == "otherwise":
                 self.take(r"\end")
-                self.group()
+                if plain(self.group()) != "cases":
+                    raise self.refusal("cases end with \\end{cases}")
                 pieces.append(value)
                 return Piece(f"({python}{value.inside(SUM)})", f"{text}else {value.text}", ATOM, CONDITION, names_of(*pieces))
             if word not in ("", "if"):

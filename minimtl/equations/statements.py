@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from minimtl.equations.piece import Piece, indexed, raised, symbol_text
+from minimtl.equations.piece import SQUARES, Piece, indexed, raised, symbol_text
 from minimtl.equations.reader import Reader
 from minimtl.equations.tokens import Token, UnreadableError, plain, safe
 
 SIGNS = {"=": "=", r"\leftarrow": "←", r"\sim": "∼"}
+DEEPEST = 40  # brackets in brackets
 OPENING = {"{", "(", "[", r"\{", r"\begin", r"\langle", r"\lfloor", r"\lceil"}
 CLOSING = {"}", ")", "]", r"\}", r"\end", r"\rangle", r"\rfloor", r"\rceil"}
 
@@ -54,6 +55,8 @@ def parted(line: Sequence[Token]) -> list[list[Token]]:
     depth = 0
     for t in line:
         depth += (t.text in OPENING) - (t.text in CLOSING)
+        if depth > DEEPEST:
+            raise UnreadableError(f"brackets are nested more than {DEEPEST} deep")
         if depth == 0 and t.text in (r"\quad", "\\\\"):
             found.append([])
         elif t.text != r"\quad":
@@ -104,7 +107,10 @@ def left(sides: list[list[Token]], signs: list[str], names: set[str], first: boo
         name = reader.name()
         shown, found = symbol_text(name), []
         if reader.accept("^"):
-            label = plain(reader.group())
+            group = reader.group()
+            label = plain(group)
+            if not label or (group[0].text != r"\mathrm" and name + label not in SQUARES):
+                raise UnreadableError(f"on the left {shown} has a power")
             name, shown = name + label, shown + raised(label)
         if longer := reader.labelled(name):
             name, shown = longer
@@ -117,7 +123,10 @@ def left(sides: list[list[Token]], signs: list[str], names: set[str], first: boo
         text += f"({inside})"
         parameters = parameters + ([] if first else arguments)
     reader.end()
-    return name, tuple(p.python for p in parameters), text, shown
+    letters = tuple(p.python for p in parameters)
+    if len(set(letters)) < len(letters) or not all(map(str.isidentifier, letters)):
+        raise UnreadableError(f"on the left the indices are different letters, not as in {text}")
+    return name, letters, text, shown
 
 
 def statement(
@@ -130,6 +139,8 @@ def statement(
         raise UnreadableError(f"the index {clash[0]} of {shown} is the name of a symbol too")
     right = sides[1:] if signs else sides
     if signs[:1] == [r"\sim"]:
+        if condition:
+            raise UnreadableError(f"where {shown} comes from has a condition")
         distribution = Reader(right[0], ("U", "N")).whole()
         return Statement("", (), shown, SIGNS[signs[0]], (distribution,), drawn=name)
     read = [Reader(side, names, defined, parameters, applied=applied) for side in right]

@@ -5,12 +5,14 @@ x_{ki}, unless the symbol with it is declared, as β1 is for \beta_1.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from unicodedata import normalize
 
 from minimtl.equations.cursor import Cursor
 from minimtl.equations.piece import ATOM, SQUARES, Piece, bare, called, fraction, indexed, names_of, power, raised, symbol_text
 from minimtl.equations.tokens import ACCENTS, PRIME, Token, UnreadableError, letter, plain, safe
 
+SIGNS = {"+", "-", "/", r"\cdot", r"\times", r"\bmod", r"\lfloor", r"\lceil"}
 NAMED = {"erf", "sign"}  # \mathrm{erf}, \mathrm{sign}
 
 
@@ -24,13 +26,14 @@ class Symbols(Cursor):
     def symbol(self) -> Piece:
         """A symbol, a function applied, or the numbers e and π."""
         name = self.name()
-        if name in NAMED and name not in self.names:
+        meant = name in (*self.names, *self.defined, *self.bound)  # where not, e, π and a few words have a meaning of their own
+        if name in NAMED and not meant:
             return self.function(name, name)
-        if name == "e" and name not in self.names and self.peek() == "^":
+        if name == "e" and not meant and self.peek() == "^":
             self.take()
             exponent = self.within(self.group())
             return Piece(f"exp({exponent.python})", power(Piece("e", "e"), exponent).text, names=exponent.names)
-        if name == "π" and name not in self.names:
+        if name == "π" and not meant:
             return self.powers(Piece("pi", "π"))
         shown = symbol_text(name)
         if longer := self.labelled(name, shown):
@@ -46,7 +49,8 @@ class Symbols(Cursor):
             found = letter(self.take().text)
         else:
             self.take()
-            found = plain(self.group()) + accent
+            word = plain(self.group())
+            found = word and word + accent
         if not found:
             raise self.refusal("a symbol is needed")
         while self.accept("'", r"\prime"):
@@ -85,6 +89,8 @@ class Symbols(Cursor):
                 found += [self.part(self.group()).whole(Symbols.raised_index)]
             else:
                 break
+        if found and [self.peek(i) for i in range(3)] == ["^", "{", "("]:
+            raise self.refusal(f"{base.text} has an index below and one above: write both below")
         arity = self.defined[name][0] if name in self.defined else None
         applied = self.peek() == "(" and self.tokens[self.at].touches
         if arity is not None and arity != len(found) and not (applied and not found):
@@ -117,7 +123,12 @@ class Symbols(Cursor):
                 parts.append([])
             else:
                 parts[-1].append(t)
-        return [self.within(part) for part in parts]
+        found = [self.within(part) for part in parts]
+        for part, piece in zip(parts, found, strict=True):
+            touching = any(b.touches and letter(a.text) and letter(b.text) for a, b in pairwise(part))
+            if touching or (" * " in piece.python and not any(t.text in SIGNS for t in part)):
+                raise UnreadableError(f"the subscript {''.join(t.text for t in group)} may be several indices, or a product")
+        return found
 
     def arguments(self) -> tuple[list[Piece], str]:
         """( a; b, c ): the arguments, and how they are shown."""
@@ -138,6 +149,8 @@ class Symbols(Cursor):
         if self.accept("^"):
             group = self.group()
             if [t.text for t in group] == [r"\top"]:
+                if base.python[0].isdigit():
+                    raise UnreadableError(f"{base.text} is a number, and has no transpose")
                 base = Piece(f"{base.inside(ATOM)}.T", base.shown(ATOM) + "ᵀ", names=base.names)
                 base = indexed(base, self.subscript(self.group())) if self.accept("_") else base
             else:
@@ -156,7 +169,7 @@ class Symbols(Cursor):
                 raise UnreadableError(f"{shown} is of one argument, and has {len(args)}")
             return self.powers(called(name, shown, args, text))
         found = bare(name, shown, self.factor())
-        if self.starts() and self.peek() not in ("(", "["):
+        if self.starts() or self.peek() in ("/", r"\cdot", r"\times", r"\bmod"):
             raise self.refusal(f"where the argument of {shown} ends is not clear: write brackets")
         return found
 

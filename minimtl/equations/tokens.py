@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from keyword import kwlist
-from unicodedata import lookup, normalize
+from unicodedata import decomposition, lookup, normalize
 
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\.\d+|\s+|.", re.DOTALL)
 SPACES = {r"\,", r"\;", r"\:", r"\!", r"\ ", r"\quad", r"\qquad"}
@@ -77,8 +77,9 @@ def greek(command: str) -> str | None:
 
 
 def letter(text: str) -> str | None:
-    """The letter that a token is, Latin or Greek."""
-    return normalize("NFKC", text) if len(text) == 1 and text.isalpha() else greek(text)
+    """The letter that a token is, Latin or Greek; ⁿ and ₖ are none."""
+    small = decomposition(text).startswith(("<super>", "<sub>")) if len(text) == 1 else False
+    return normalize("NFKC", text) if len(text) == 1 and text.isalpha() and not small else greek(text)
 
 
 def plain(group: Sequence[Token]) -> str:
@@ -90,11 +91,19 @@ def plain(group: Sequence[Token]) -> str:
 def one_spelling(line: Sequence[Token]) -> None:
     """Refuse letters that would be one symbol and are written in two ways, as \\phi and \\varphi, or a and \\mathbf{a}."""
     spelt: dict[str, str] = {}
-    for i, t in enumerate(line):
-        before = line[i - 2].text if i > 1 and line[i - 1].text == "{" else ""
-        found = letter(t.text)
-        if found is None or before in (r"\mathrm", r"\text", r"\hat", r"\bar", r"\tilde"):
-            continue
-        spelling = f"{before}{{{t.text}}}" if before in ACCENTS else t.text
+    i = 0
+    while i < len(line):
+        command = line[i].text if line[i].text in ACCENTS else ""
+        i += bool(command)
+        start = i + 1 if line[i : i + 1] and line[i].text == "{" and command else i
+        stop = start + 1
+        while start > i and stop < len(line) and line[stop].text != "}":
+            stop += 1
+        group = line[start:stop]
+        i = stop + (start > i)
+        found = letter(group[0].text) if len(group) == 1 else None
+        if found is None or command in (r"\hat", r"\bar", r"\tilde"):
+            continue  # a word, a sign, or another symbol
+        spelling = f"{command}{{{group[0].text}}}" if command else group[0].text
         if spelt.setdefault(found, spelling) != spelling:
             raise UnreadableError(f"{spelt[found]} and {spelling} are one symbol, {found}, written in two ways")

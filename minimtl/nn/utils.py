@@ -17,7 +17,12 @@ def put(module: Module, tensors: Mapping[str, Tensor]) -> list[tuple[dict[str, A
     unknown = sorted(set(tensors) - set(own))
     if unknown:
         raise ValueError(f"{type(module).__name__} has no parameters {unknown}; it has {list(own)}")
+    for name, t in tensors.items():
+        if not isinstance(t, Tensor):
+            raise TypeError(f"functional_call: {name} must be a Tensor, got {type(t).__name__}")
     modules, new = dict(module.named_modules(remove_duplicate=False)), {own[name]: t for name, t in tensors.items()}
+    if len(new) < len(tensors):
+        raise ValueError(f"functional_call: of the names {sorted(tensors)} two are of one parameter")
     stood = []
     for name, p in own.items():
         if p in new:
@@ -31,7 +36,8 @@ def functional_call(module: Module, parameters: Mapping[str, Tensor], args: Any 
     """module(*args) with tensors in the place of its parameters, by dotted name: a model as a function f(x; θ).
 
     As `torch.func.functional_call`: gradients go to the tensors, parameters that are not named stay, and afterwards all are
-    what they were. A single argument needs no tuple. Buffers are the module's own.
+    what they were. A single argument needs no tuple. Buffers are the module's own. During the call the tensors are attributes,
+    which `module.parameters()` does not list: it lists Parameters.
     """
     stood = put(module, parameters)
     try:
