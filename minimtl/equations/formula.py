@@ -1,10 +1,10 @@
 r"""A formula: statements, read one by one and evaluated together by loops over single numbers.
 
-y_i = a = b, \quad \mu_c = …           the first is the result, on whose sides all must agree; the others define letters of it
-b \leftarrow …, \quad \theta \leftarrow …   assignments, one after the other: the result is what the letters hold then
-u_i \sim U(0, 1)                       where a letter comes from; its numbers are given
-y_{ij} = 0 \quad \text{for } i \ne j   a result for some indices only
-\min_{\theta} L                        a problem; the result is the objective L at the θ given
+y_i = a = b, \quad \mu_c = …              the first is the result, on whose sides all must agree; the others define letters
+b \leftarrow …, \quad \theta \leftarrow …   steps, one after the other: the result is what the letters hold then
+u_i \sim U(0, 1)                          where a letter comes from: a `Sample` is drawn so
+y_{ij} = 0 \quad \text{for } i \ne j      a result for some indices only
+\min_{\theta} L                           a problem; the result is the objective L at the θ given
 """
 
 from collections.abc import Mapping, Sequence

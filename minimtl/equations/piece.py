@@ -92,24 +92,30 @@ def added(terms: Sequence[tuple[str, Piece]]) -> Piece:
 
 def multiplied(factors: Sequence[tuple[str, Piece]]) -> Piece:
     """a b / c …, each factor with the sign before it: "*", "/" or "%"."""
-    if len(factors) == 1:
-        return factors[0][1]
-    python, text, previous = "", "", None
-    for sign, p in factors:
-        last = p is factors[-1][1]
-        shown = p.shown(PRODUCT if last and sign == "*" else POWER) if p.text_level != SUM else f"({p.text})"
-        if p.text_level == PRODUCT and " / " in p.text and sign == "*":
-            shown = p.text
-        if previous is None:
-            python, text = p.inside(PRODUCT), shown
-        else:
-            python += f" {sign} {p.inside(POWER)}"
-            dot = shown[0].isdigit() or (previous.text_level == PRODUCT and " / " in previous.text)
-            text += {"*": " · " if dot else " ", "/": "/" if len(previous.text) < 3 > len(shown) else " / ", "%": " mod "}[
-                sign
-            ] + shown
-        previous = p
+    (_, first), *others = factors
+    if not others:
+        return first
+    python, text, before = first.inside(PRODUCT), first.shown(PRODUCT if quotient(first) else POWER), first
+    for sign, p in others:
+        python += f" {sign} {p.inside(POWER)}"
+        shown = p.shown(PRODUCT if sign == "*" and (quotient(p) or p is others[-1][1]) else POWER)
+        text += between(sign, before, shown) + shown
+        before = p
     return Piece(python, text, PRODUCT, PRODUCT, names_of(*(p for _, p in factors)))
+
+
+def quotient(p: Piece) -> bool:
+    """Whether it is shown as a / b."""
+    return p.text_level == PRODUCT and " / " in p.text
+
+
+def between(sign: str, before: Piece, shown: str) -> str:
+    """What is shown between two factors: a space is enough where nothing can be misread."""
+    if sign == "*":
+        return " · " if shown[0].isdigit() or quotient(before) else " "
+    if sign == "/":
+        return "/" if len(before.text) < 3 > len(shown) else " / "
+    return " mod "
 
 
 def fraction(a: Piece, b: Piece) -> Piece:

@@ -38,7 +38,7 @@ class Symbols(Cursor):
         shown = symbol_text(name)
         if longer := self.labelled(name, shown):
             name, shown = longer
-        if not self.anything and name not in (*self.names, *self.defined, *self.bound):
+        if not self.anything and not meant and name not in (*self.names, *self.defined):
             raise UnreadableError(f"the symbol {symbol_text(name)} is not declared")
         return self.indices(name, Piece(safe(name), shown, names=frozenset([name] if name not in self.bound else [])))
 
@@ -80,17 +80,14 @@ class Symbols(Cursor):
     def indices(self, name: str, base: Piece) -> Piece:
         """Indices after a symbol, then what it is applied to, then powers."""
         found: list[Piece] = []
-        while True:
-            if self.peek() == "_" and not found:
-                self.take()
-                found += self.subscript(self.group())
-            elif self.peek() == "^" and self.peek(1) == "{" and self.peek(2) == "(" and not found:
-                self.take()
-                found += [self.part(self.group()).whole(Symbols.raised_index)]
-            else:
-                break
-        if found and [self.peek(i) for i in range(3)] == ["^", "{", "("]:
+        if self.accept("_"):
+            found = self.subscript(self.group())
+        above = [self.peek(i) for i in range(3)] == ["^", "{", "("]  # x^{(i)}
+        if above and found:
             raise self.refusal(f"{base.text} has an index below and one above: write both below")
+        if above:
+            self.take()
+            found = [self.part(self.group()).whole(Symbols.raised_index)]
         arity = self.defined[name][0] if name in self.defined else None
         applied = self.peek() == "(" and self.tokens[self.at].touches
         if arity is not None and arity != len(found) and not (applied and not found):
