@@ -5,7 +5,6 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
-from difflib import get_close_matches
 from shutil import get_terminal_size
 from unicodedata import combining
 
@@ -28,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return show(given.id or "", given.draws, seed)
     except BrokenPipeError:  # what reads the output has seen enough, as `| head`
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (nothing to flush at the end)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at the end
         return 0
 
 
@@ -46,12 +45,14 @@ def show(id: str, draws: int, seed: int) -> int:
         say(text + f"\n\nderivatives: {', '.join(derivatives)}" * bool(derivatives))
         return 0 if holds else 1
     found = [e for e in ids if e.lower().startswith(wanted)] or [e for e in ids if wanted in e.lower()]
-    if not found:
-        near = get_close_matches(id, ids, 5, 0.4)
-        say(f"minimtl equations: there is no {id!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
-        return 2
-    say(table(found))
-    return 0
+    if found:
+        say(table(found))
+        return 0
+    try:
+        equations.check(id)
+    except KeyError as error:
+        say(f"minimtl equations: {error.args[0]}")
+    return 2
 
 
 def table(ids: Sequence[str]) -> str:

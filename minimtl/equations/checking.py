@@ -13,6 +13,7 @@ import inspect
 import math
 import re
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from types import SimpleNamespace
@@ -39,7 +40,7 @@ Replacement = tuple[str, str]
 checks: dict[str, "Check"] = {}
 
 
-class Check:
+class Check(ABC):
     """How an equation is checked: `error(d)` is how far formula and function are apart for the numbers of d."""
 
     status = "property"
@@ -77,13 +78,13 @@ class Check:
         """The line where what it draws is written."""
         return int(self.origin.__code__.co_firstlineno)
 
+    @abstractmethod
     def controls(self) -> dict[str, Any]:
         """What each control is called, and what it puts in the place of the formula or of the function."""
-        raise NotImplementedError
 
+    @abstractmethod
     def error(self, d: Draw, instead: Any = None) -> float:
         """The largest difference, relative to the largest number; ∞ where nothing comes out."""
-        raise NotImplementedError
 
     def difference_at(self, seed: int) -> str:
         """Where formula and function differ most in the draw with this seed."""

@@ -1,5 +1,6 @@
 """Walking along the tokens of a formula."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Self
 
@@ -7,7 +8,7 @@ from minimtl.equations.piece import Piece
 from minimtl.equations.tokens import Token, UnreadableError
 
 
-class Cursor:
+class Cursor(ABC):
     """A place among tokens, and what is known there.
 
     names are the symbols declared, defined those that other statements define, with the number of their parameters and how they
@@ -28,9 +29,9 @@ class Cursor:
         self.bound, self.anything = list(bound), anything
         self.applied: set[str] = set() if applied is None else applied
 
+    @abstractmethod
     def sum(self) -> Piece:
         """± product ± product …: read by the reader, of which this is a part."""
-        raise NotImplementedError
 
     def peek(self, ahead: int = 0) -> str:
         """The next token, "" at the end."""

@@ -11,19 +11,7 @@ Everything else is refused by name: nothing is guessed.
 
 from collections.abc import Callable
 
-from minimtl.equations.piece import (
-    ATOM,
-    CONDITION,
-    PRODUCT,
-    SUM,
-    Loop,
-    Piece,
-    added,
-    called,
-    lowered,
-    multiplied,
-    names_of,
-)  # fmt: skip
+from minimtl.equations.piece import ATOM, CONDITION, PRODUCT, SUM, Loop, Piece, added, called, lowered, multiplied, names_of
 from minimtl.equations.symbols import Symbols
 from minimtl.equations.tokens import ACCENTS, UnreadableError, letter, plain
 

@@ -4,6 +4,7 @@ A symbol that touches a bracket, f(x), is a function of what stands in it. A sub
 x_{ki}, unless the symbol with it is declared, as β1 is for \beta_1.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
 from unicodedata import normalize
@@ -19,9 +20,9 @@ NAMED = {"erf", "sign"}  # \mathrm{erf}, \mathrm{sign}
 class Symbols(Cursor):
     """Reads symbols."""
 
+    @abstractmethod
     def factor(self) -> Piece:
         """One factor, with its indices and powers: read by the reader, of which this is a part."""
-        raise NotImplementedError
 
     def symbol(self) -> Piece:
         """A symbol, a function applied, or the numbers e and π."""
@@ -170,9 +171,9 @@ class Symbols(Cursor):
             raise self.refusal(f"where the argument of {shown} ends is not clear: write brackets")
         return found
 
+    @abstractmethod
     def starts(self) -> bool:
         """Whether a factor is next: known to the reader, of which this is a part."""
-        raise NotImplementedError
 
     def derivative(self) -> bool:
         """Whether \\frac{\\partial … is next."""

@@ -86,8 +86,7 @@ def sgd_maximize(d: Draw) -> Drawn:
 def nesterov(d: Draw) -> Drawn:
     """A step of SGD that looks ahead."""
     o = drawn(d, "η", "λ", "μ")
-    make = lambda p: SGD(p, o["η"], o["μ"], weight_decay=o["λ"], nesterov=True)  # noqa: E731
-    return one_step(d, make, {"b": "momentum_buffer"}, o)
+    return one_step(d, lambda p: SGD(p, o["η"], o["μ"], weight_decay=o["λ"], nesterov=True), {"b": "momentum_buffer"}, o)
 
 
 def adam_step(d: Draw, rule: type[Adam]) -> Drawn:
