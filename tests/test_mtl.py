@@ -12,6 +12,7 @@ import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import mtl, nn, optim
 from minimtl.data import DataLoader, TensorDataset
+from minimtl.mtl.batches import Epoch
 
 
 def per_sample(output: mm.Tensor, y: mm.Tensor) -> mm.Tensor:
@@ -218,7 +219,7 @@ def test_tasks_with_data_of_their_own_take_turns_until_the_longest_is_through() 
         "b": DataLoader(TensorDataset(u, v["b"]), batch_size=2),
     }
     run = trainer()
-    seen = [(len(xs["a"]), len(xs["b"])) for xs, _ in run.batches(loaders)]
+    seen = [(len(xs["a"]), len(xs["b"])) for xs, _, _ in Epoch(loaders, ["a", "b"], mtl.schedule.Joint())]
     assert seen == [(2, 2), (2, 1)] * 3
     history = run.fit(loaders, epochs=2, validation=loaders, verbose=False)
     assert set(history.names()) >= {"a loss", "b loss", "validation a accuracy", "validation b mse"}

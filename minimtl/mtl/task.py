@@ -4,6 +4,9 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from minimtl.autograd import Tensor
 from minimtl.training.metrics import METRICS
@@ -15,7 +18,8 @@ class Task:
 
     Labels are `labels[name]` where a batch has several, else the one label; `target`, if given, is applied to them, as
     `mtl.parity` makes the parity of the digit. Metrics are names from `training.METRICS`. The loss of a batch is a
-    scalar, usually a mean.
+    scalar, usually a mean. A sample all of whose labels are `missing`, as −100 or NaN, does not count for this task; to leave out
+    single pixels is the loss's affair (`ignore_index`).
     """
 
     name: str
@@ -23,6 +27,7 @@ class Task:
     weight: float = 1.0
     metrics: Sequence[str] = field(default_factory=list)
     target: Callable[[Tensor], Tensor] | None = None
+    missing: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name or self.name.split()[0] == "validation":
@@ -52,3 +57,13 @@ class Task:
                 raise KeyError(f"task {self.name!r}: the batch has labels for {sorted(y)} only")
             y = y[self.name]
         return y if self.target is None else self.target(y)
+
+    def labelled(self, output: Any, y: Tensor) -> tuple[Any, Tensor]:
+        """The outputs and labels of the samples that have a label."""
+        if self.missing is None:
+            return output, y
+        absent = np.isnan(y.array) if math.isnan(self.missing) else y.array == self.missing
+        rows = np.flatnonzero(~absent.reshape(len(absent), -1).all(axis=1))
+        if len(rows) == len(absent):
+            return output, y
+        return type(output)(*(o[rows] for o in output)) if isinstance(output, tuple) else output[rows], y[rows]

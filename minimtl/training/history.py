@@ -33,14 +33,14 @@ class History:
         return len(self.rows)
 
     def __getitem__(self, name: str) -> list[float]:
-        """One number over all epochs: `history["digit loss"]`."""
-        if not self.rows or name not in self.rows[0]:
+        """One number over all epochs, NaN where an epoch had none: `history["digit loss"]`."""
+        if name not in self.names():
             raise KeyError(f"no {name!r} was recorded; there are {self.names()}")
-        return [row[name] for row in self.rows]
+        return [row.get(name, float("nan")) for row in self.rows]
 
     def names(self) -> list[str]:
-        """What was recorded."""
-        return list(self.rows[0]) if self.rows else []
+        """What was recorded, in any epoch."""
+        return list(dict.fromkeys(name for row in self.rows for name in row))
 
     def table(self, header: bool = True, rows: Sequence[dict[str, float]] | None = None) -> str:
         """The rows as aligned text; accuracies in percent, under a header with one line for each word of a name."""
@@ -52,7 +52,7 @@ class History:
             padded = [[""] * (height - len(words)) + words for words in columns]
             lines = ["  ".join(w.rjust(n) for w, n in zip(line, widths, strict=True)) for line in zip(*padded, strict=True)]
         for row in self.rows if rows is None else rows:
-            cells = [shown(name, value) for name, value in row.items()]
+            cells = [shown(name, row[name]) if name in row else "" for name in self.names()]
             lines.append("  ".join(c.rjust(n) for c, n in zip(cells, widths, strict=True)))
         return "\n".join(lines)
 
