@@ -19,13 +19,13 @@ Owned = Mapping[str, Iterable[Tensor]]
 
 @equation(
     "mtl.jacobian",
-    r"J_{k,p} = \frac{\partial L_k}{\partial \phi_p}",
-    symbols={"dL_dφ": "L"},
+    r"J_{k,i} = \frac{\partial L_k}{\partial \phi_i}",
+    symbols={"dLk_dφ": "L"},
     conventions="row k holds the gradient of task k's loss by all numbers of φ, 0 where the loss does not depend on one",
     unseen=("φ", "θ"),
 )
 def jacobian(L: Losses, φ: Sequence[Tensor], θ: Owned | None = None) -> Any:
-    """J[k,p] = ∂Lₖ/∂φₚ      {task: scalar loss}, P numbers in φ → (K, P); the graph is released
+    """Jₖᵢ = ∂Lₖ/∂φᵢ      {task: scalar loss}, P numbers in φ → (K, P); the graph is released
 
     With θ, {task: its own parameters}, returns J and {task: ∂Lₖ/∂θₖ}, both from one backward pass per task.
     """
@@ -34,9 +34,10 @@ def jacobian(L: Losses, φ: Sequence[Tensor], θ: Owned | None = None) -> Any:
     ends = np.cumsum([0, *(p.array.size for p in φ)])
     J = np.zeros((len(L), int(ends[-1])), dtype=φ[0].dtype)
     own: dict[str, list[Tensor | None]] = {}
+    *_, last = L
     for row, (k, loss) in enumerate(L.items()):
         θk = [] if θ is None else list(θ.get(k, ()))
-        found = grad(loss, [*φ, *θk], retain_graph=row + 1 < len(L), allow_unused=True)
+        found = grad(loss, [*φ, *θk], retain_graph=k != last, allow_unused=True)
         for i, g in enumerate(found[: len(φ)]):
             if g is not None:
                 J[row, ends[i] : ends[i + 1]] = g.array.reshape(-1)

@@ -78,19 +78,19 @@ class Sampled(Schedule):
 
 @equation("mtl.sampling", r"p_k = \frac{N_k^a}{\sum_{j=1}^{K} N_j^a}", symbols={"K": "N"}, source="Aharoni et al. 2019")
 def proportions(N: Array, a: float) -> Array:
-    """pₖ = Nₖ^a/(Σⱼ Nⱼ^a)      (K,) → (K,)"""
+    """pₖ = Nₖᵃ / (Σⱼ Nⱼᵃ)      (K,) → (K,)"""
     return N**a / (N**a).sum()
 
 
 @equation(
     "mtl.annealed_sampling",
-    r"a_e = b + (c - b) \frac{e - 1}{E - 1}",
+    r"a = b + (c - b) \frac{e - 1}{E - 1}",
     symbols={"b": "first", "c": "final", "e": "epoch", "E": "epochs"},
     source="Stickland and Murray 2019",
     conventions="from b in the first epoch to c in the last; of one epoch b",
 )
 def annealed(first: float, final: float, epoch: int, epochs: int) -> float:
-    """aₑ = b + (c − b) (e − 1)/(E − 1)"""
+    """a = b + (c − b) (e − 1) / (E − 1)"""
     return first + (final - first) * (epoch - 1) / max(epochs - 1, 1)
 
 

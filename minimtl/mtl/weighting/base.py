@@ -42,8 +42,8 @@ class Weighting(nn.Module, ABC):
         self.tasks = list(tasks)
 
     @abstractmethod
-    def objective(self, L: Tensor, k: Array) -> Tensor:
-        """F of the losses L (K′,) of the tasks with the numbers k (K′,): all, but where tasks take turns or lack labels."""
+    def objective(self, L: Tensor, now: Array) -> Tensor:
+        """F of the losses L (K′,) of the tasks with the numbers `now` (K′,): all, but where tasks take turns or lack labels."""
 
     def observe(self, batch: Batch) -> None:
         """A batch is about to be weighed: for weightings that need more of it than the losses."""
@@ -75,11 +75,13 @@ class Weighting(nn.Module, ABC):
         self(leaves).backward()
         return {k: 0.0 if leaf.grad is None else leaf.grad.item() for k, leaf in leaves.items()}
 
-    def refuse(self, L: Tensor, k: Array, wrong: Array, need: str) -> None:
+    def refuse(self, L: Tensor, now: Array, wrong: Array, need: str) -> None:
         """Raise an error that names the first task whose loss is wrong."""
         if wrong.any():
             i = int(np.flatnonzero(wrong)[0])
-            raise ValueError(f"{type(self).__name__}: losses must be {need}, that of {self.tasks[k[i]]!r} is {L.array[i]:.6g}")
+            raise ValueError(
+                f"{type(self).__name__}: losses must be {need}, that of {self.tasks[now[i]]!r} is {L.array[i]:.6g}"
+            )
 
 
 class Function(Weighting):
@@ -88,7 +90,7 @@ class Function(Weighting):
     def __init__(self, F: Callable[[Tensor], Tensor]) -> None:
         self.F = F
 
-    def objective(self, L: Tensor, k: Array) -> Tensor:
+    def objective(self, L: Tensor, now: Array) -> Tensor:
         value = self.F(L)
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise ValueError(f"weighting: the function must give a scalar Tensor, got {value!r}")
@@ -121,8 +123,8 @@ class Normalised(Weighting):
     def trained(self) -> Iterator[nn.Parameter]:
         return self.weighting.trained()
 
-    def objective(self, L: Tensor, k: Array) -> Tensor:
-        return self.weighting.objective(L, k)
+    def objective(self, L: Tensor, now: Array) -> Tensor:
+        return self.weighting.objective(L, now)
 
     def weights(self, L: Losses) -> dict[str, float]:
         return normalised(self.weighting.weights(L))
@@ -135,6 +137,6 @@ class Normalised(Weighting):
     conventions="weights act as a learning rate: of mean 1 they do not",
 )
 def normalised(α: Mapping[str, float]) -> dict[str, float]:
-    """α′ₖ = (K αₖ)/(Σⱼ αⱼ)"""
+    """α′ₖ = K αₖ / (Σⱼ αⱼ)"""
     total = sum(α.values())
     return {k: len(α) * α[k] / total for k in α}

@@ -8,6 +8,7 @@ import numpy as np
 from minimtl.autograd import Tensor
 from minimtl.backend import Array
 from minimtl.equation import equation
+from minimtl.kernels import softmax
 from minimtl.mtl.weighting.base import Batch, Weighting
 from minimtl.ops import exp, log, logsumexp
 from minimtl.random import Generator, rng_of
@@ -31,12 +32,12 @@ class Fixed(Weighting):
             raise ValueError(f"Fixed: there are weights for {unknown}, the tasks are {list(tasks)}")
         self.α = np.array([float(self.given.get(k, 1.0)) for k in tasks])
 
-    def objective(self, L: Tensor, k: Array) -> Tensor:
-        return (Tensor(self.α[k].astype(L.dtype)) * L).sum()
+    def objective(self, L: Tensor, now: Array) -> Tensor:
+        return (Tensor(self.α[now].astype(L.dtype)) * L).sum()
 
 
 class PerLabel(Weighting):
-    """F = Σₖ nₖ/n Lₖ, n = Σₖ nₖ      nₖ labels of task k in the batch, of which Lₖ is the mean: every label counts alike
+    """F = Σₖ nₖ Lₖ / Σₖ nₖ      nₖ labels of task k in the batch, of which Lₖ is the mean: every label counts alike
 
     So a task of which most labels are missing counts as much less; other weightings count a mean as a mean.
     """
@@ -46,13 +47,13 @@ class PerLabel(Weighting):
 
     @equation(
         "mtl.per_label",
-        r"F = \sum_{k=1}^{K} \frac{n_k}{n} L_k, \quad n = \sum_{j=1}^{K} n_j",
+        r"F = \frac{\sum_{k=1}^{K} n_k L_k}{\sum_{j=1}^{K} n_j}",
         symbols={"n": "self", "K": "L"},
         conventions="nₖ labels of task k are in the batch, and Lₖ is the mean over them",
-        unseen=("k",),
+        unseen=("now",),
     )
-    def objective(self, L: Tensor, k: Array) -> Tensor:
-        """F = Σₖ nₖ/n Lₖ;  n = Σⱼ nⱼ"""
+    def objective(self, L: Tensor, now: Array) -> Tensor:
+        """F = Σₖ nₖ Lₖ / (Σⱼ nⱼ)"""
         share = self.labels / self.labels.sum()
         return (Tensor(share.astype(L.dtype)) * L).sum()
 
@@ -63,8 +64,8 @@ class RLW(Weighting):
     def __init__(self, generator: Generator | None = None) -> None:
         self.generator = generator
 
-    def objective(self, L: Tensor, k: Array) -> Tensor:
-        u = rng_of(self.generator).standard_normal(len(k))
+    def objective(self, L: Tensor, now: Array) -> Tensor:
+        u = rng_of(self.generator).standard_normal(len(now))
         return (Tensor(shares(u).astype(L.dtype)) * L).sum()
 
 
@@ -76,9 +77,9 @@ class RLW(Weighting):
     conventions="u ∼ N(0, 1) anew at each step; the weights λ add up to 1, not to K",
 )
 def shares(u: Array) -> Array:
-    """λₖ = e^{uₖ}/(Σⱼ e^{uⱼ})      (K,) → (K,)"""
-    e = np.exp(u - u.max())
-    return e / e.sum()
+    """λₖ = e^{uₖ} / (Σⱼ e^{uⱼ})      (K,) → (K,)"""
+    λ: Array = softmax(u, axis=0)[0]
+    return λ
 
 
 class GLS(Weighting):
@@ -93,11 +94,11 @@ class GLS(Weighting):
         symbols={"K": "L", "ε": "ε"},
         source="Chennupati et al. 2019",
         conventions="ε = 1e-8, so that a loss of 0 has a gradient; losses are not negative",
-        unseen=("k",),
+        unseen=("now",),
     )
-    def objective(self, L: Tensor, k: Array) -> Tensor:
+    def objective(self, L: Tensor, now: Array) -> Tensor:
         """F = (Πₖ (Lₖ + ε))^{1/K}"""
-        self.refuse(L, k, L.array < 0, "≥ 0")
+        self.refuse(L, now, L.array < 0, "≥ 0")
         return exp(log(L + ε).mean())  # the product itself would under- or overflow
 
 
@@ -127,9 +128,9 @@ class STCH(Weighting):
         symbols={"μ": "self", "w": "self", "z": "self", "K": "L"},
         source="Lin et al. 2024",
         conventions="wₖ preferences, zₖ ideal losses, 0 unless given",
-        unseen=("k",),
+        unseen=("now",),
     )
-    def objective(self, L: Tensor, k: Array) -> Tensor:
-        """F = μ ln (Σₖ e^{wₖ (Lₖ − zₖ)/μ})"""
-        w, z = (Tensor(a[k].astype(L.dtype)) for a in (self.w, self.z))
+    def objective(self, L: Tensor, now: Array) -> Tensor:
+        """F = μ ln(Σₖ e^{wₖ (Lₖ − zₖ) / μ})"""
+        w, z = (Tensor(a[now].astype(L.dtype)) for a in (self.w, self.z))
         return self.mu * logsumexp(w * (L - z) / self.mu, dim=0)

@@ -7,6 +7,7 @@ import numpy as np
 from minimtl.autograd import Tensor
 from minimtl.backend import Array
 from minimtl.equation import equation
+from minimtl.kernels import softmax
 from minimtl.mtl.weighting.base import Batch, Weighting
 
 
@@ -35,8 +36,8 @@ class DWA(Weighting):
                 raise ValueError(f"DWA: mean losses must be greater than 0, got {dict(zip(self.tasks, self.before[-1]))}")
             self.λ = dwa(self.before[1], self.before[0], self.temperature)
 
-    def objective(self, L: Tensor, k: Array) -> Tensor:
-        return (Tensor(self.λ[k].astype(L.dtype)) * L).sum()
+    def objective(self, L: Tensor, now: Array) -> Tensor:
+        return (Tensor(self.λ[now].astype(L.dtype)) * L).sum()
 
 
 @equation(
@@ -47,10 +48,9 @@ class DWA(Weighting):
     conventions="Lₖ is the mean loss of task k in the last epoch, L′ₖ in the one before; T is the temperature",
 )
 def dwa(L: Array, Lʹ: Array, T: float) -> Array:
-    """λₖ = (K e^{wₖ/T})/(Σⱼ e^{wⱼ/T});  wₖ = Lₖ/L′ₖ      (K,), (K,) → (K,)"""
+    """λₖ = K e^{wₖ/T} / (Σⱼ e^{wⱼ/T});  wₖ = Lₖ/L′ₖ      (K,), (K,) → (K,)"""
     w = L / Lʹ
-    e = np.exp((w - w.max()) / T)
-    return len(L) * e / e.sum()
+    return len(L) * softmax(w / T, axis=0)[0]
 
 
 class DTP(Weighting):
@@ -76,8 +76,8 @@ class DTP(Weighting):
                 raise ValueError(f"DTP: task {task!r} needs a first metric in [0, 1], as accuracy, got {batch.metrics[task]}")
             self.κ[task] = now if task not in self.κ else (1 - self.momentum) * self.κ[task] + self.momentum * now
 
-    def objective(self, L: Tensor, k: Array) -> Tensor:
-        α = priority(np.array([self.κ[self.tasks[i]] for i in k]), self.gamma)
+    def objective(self, L: Tensor, now: Array) -> Tensor:
+        α = priority(np.array([self.κ[self.tasks[i]] for i in now]), self.gamma)
         return (Tensor(α.astype(L.dtype)) * L).sum()
 
 

@@ -39,11 +39,11 @@ class Uncertainty(Weighting):
         symbols={"s": "self", "c": "self", "K": "L"},
         source="Kendall et al. 2018",
         conventions="sₖ = ln σₖ²; cₖ = 1 for a squared error, 2 for a cross-entropy",
-        unseen=("k",),
+        unseen=("now",),
     )
-    def objective(self, L: Tensor, k: Array) -> Tensor:
+    def objective(self, L: Tensor, now: Array) -> Tensor:
         """F = Σₖ 1/2 (cₖ e^{−sₖ} Lₖ + sₖ)"""
-        s, c = self.s[k], Tensor(self.c[k].astype(L.dtype))
+        s, c = self.s[now], Tensor(self.c[now].astype(L.dtype))
         return (0.5 * (c * exp(-s) * L + s)).sum()
 
 
@@ -62,11 +62,11 @@ class IMTLL(Weighting):
         r"F = \sum_{k=1}^{K} (e^{s_k} L_k - s_k)",
         symbols={"s": "self", "K": "L"},
         source="Liu et al. 2021",
-        unseen=("k",),
+        unseen=("now",),
     )
-    def objective(self, L: Tensor, k: Array) -> Tensor:
+    def objective(self, L: Tensor, now: Array) -> Tensor:
         """F = Σₖ (e^{sₖ} Lₖ − sₖ)"""
-        s = self.s[k]
+        s = self.s[now]
         return (exp(s) * L - s).sum()
 
 
@@ -95,19 +95,19 @@ class GradNorm(Weighting):
     def observe(self, batch: Batch) -> None:
         self.norms = np.array([batch.norms[k] for k in batch.losses])
 
-    def objective(self, L: Tensor, k: Array) -> Tensor:
-        new = np.isnan(self.first[k])
-        self.refuse(L, k, new & ~(L.array > 0), "greater than 0 at the first step")
-        self.first[k] = np.where(new, L.array, self.first[k])
-        return (self.w[k].detach().to(L.dtype) * L).sum()
+    def objective(self, L: Tensor, now: Array) -> Tensor:
+        new = np.isnan(self.first[now])
+        self.refuse(L, now, new & ~(L.array > 0), "greater than 0 at the first step")
+        self.first[now] = np.where(new, L.array, self.first[now])
+        return (self.w[now].detach().to(L.dtype) * L).sum()
 
     def weights(self, L: Losses) -> dict[str, float]:
         """The weights wₖ; the gradient of `balance` is left in w.grad."""
-        α, k = super().weights(L), [self.tasks.index(task) for task in L]
-        progress = np.array([loss.item() for loss in L.values()]) / self.first[k]
+        α, now = super().weights(L), [self.tasks.index(k) for k in L]
+        progress = np.array([loss.item() for loss in L.values()]) / self.first[now]
         mean = progress.mean()
         r = progress / mean if mean > 0 else np.ones_like(progress)
-        balance(self.w[k], Tensor(self.norms.astype(self.w.dtype)), Tensor(r.astype(self.w.dtype)), self.alpha).backward()
+        balance(self.w[now], Tensor(self.norms.astype(self.w.dtype)), Tensor(r.astype(self.w.dtype)), self.alpha).backward()
         return α
 
     def after_step(self, losses: Callable[[], Losses]) -> None:
@@ -152,20 +152,20 @@ class FAMO(Weighting):
     def trained(self) -> Iterator[nn.Parameter]:
         return iter(())  # moved in `after_step`
 
-    def objective(self, L: Tensor, k: Array) -> Tensor:
-        b = self.b[k].astype(L.dtype)
-        self.refuse(L, k, L.array < b, f"at least {dict(zip(self.tasks, self.b.tolist()))}")
-        self.now = k, L.array - b
-        α = famo(softmax(self.ξ[k], dim=0).array.astype(float), L.array.astype(float), self.b[k])
+    def objective(self, L: Tensor, now: Array) -> Tensor:
+        b = self.b[now].astype(L.dtype)
+        self.refuse(L, now, L.array < b, f"at least {dict(zip(self.tasks, self.b.tolist()))}")
+        self.last = now, L.array - b
+        α = famo(softmax(self.ξ[now], dim=0).array.astype(float), L.array.astype(float), self.b[now])
         return (Tensor(α.astype(L.dtype)) * L).sum()
 
     def after_step(self, losses: Callable[[], Losses]) -> None:
-        k, before = self.now
+        now, before = self.last
         L = losses()
-        after = np.array([L[self.tasks[i]].item() for i in k]) - self.b[k]
+        after = np.array([L[self.tasks[i]].item() for i in now]) - self.b[now]
         δ = np.log(np.maximum(before, 0) + ε) - np.log(np.maximum(after, 0) + ε)
         self.optimizer.zero_grad()
-        (softmax(self.ξ[k], dim=0) * Tensor(δ.astype(self.ξ.dtype))).sum().backward()  # ∂z/∂ξᵀ δ
+        (softmax(self.ξ[now], dim=0) * Tensor(δ.astype(self.ξ.dtype))).sum().backward()  # ∂z/∂ξᵀ δ
         self.optimizer.step()
 
 
@@ -177,6 +177,6 @@ class FAMO(Weighting):
     conventions="z = softmax(ξ); bₖ is a lower bound of Lₖ; ε = 1e-8",
 )
 def famo(z: Array, L: Array, b: Array) -> Array:
-    """αₖ = (c zₖ)/(Lₖ − bₖ + ε);  c = 1/(Σⱼ zⱼ/(Lⱼ − bⱼ + ε))      (K,), (K,), (K,) → (K,)"""
+    """αₖ = c zₖ / (Lₖ − bₖ + ε);  c = 1 / (Σⱼ zⱼ / (Lⱼ − bⱼ + ε))      (K,), (K,), (K,) → (K,)"""
     share = z / (L - b + ε)
     return share / share.sum()
