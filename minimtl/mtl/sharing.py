@@ -29,8 +29,15 @@ class HardSharing(nn.Module):
         φ, θ = self.shared, self.heads
         if isinstance(x, Mapping):
             return {k: f(x[k], θ[k], φ) for k in x}
-        z = φ(x)
-        return {k: θ[k](z) for k in θ}
+        return self.outputs(self.features(x))
+
+    def features(self, x: Any) -> Any:
+        """z = φ(x)"""
+        return self.shared(x)
+
+    def outputs(self, z: Any) -> dict[str, Any]:
+        """{task: θₖ(z)}"""
+        return {k: θk(z) for k, θk in self.heads.items()}
 
     def shared_parameters(self) -> Iterator[nn.Parameter]:
         """φ"""
