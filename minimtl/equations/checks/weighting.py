@@ -9,6 +9,7 @@ from minimtl import mtl
 from minimtl.autograd import Tensor
 from minimtl.equations.checking import Drawn, evaluated
 from minimtl.equations.draw import Draw
+from minimtl.mtl.fusion import averaged
 from minimtl.mtl.gradients import jacobian
 from minimtl.mtl.schedule import annealed, proportions
 from minimtl.mtl.weighting.base import Batch, Weighting, normalised
@@ -164,3 +165,11 @@ def slopes(d: Draw) -> Drawn:
     φ: Sequence[Tensor] = [Tensor(d.array(3), requires_grad=True), Tensor(d.array(2), requires_grad=True)]
     L = {k: (Tensor(a[i]) * φ[0]).sum() + (Tensor(b[i]) * φ[1]).sum() for i, k in enumerate(names(2))}
     return {"dLk_dφ": np.hstack([a, b])}, jacobian(L, φ)
+
+
+@evaluated("mtl.weight_average", wrong=[("w_m", r"\frac{1}{M}"), (r"\theta_{m,i}", r"\theta_{1,i}")])
+def weight_average(d: Draw) -> Drawn:
+    """The same parameters of several models."""
+    M = d.size(2)
+    θ, w = d.array(M, 3), d.distributions(M)
+    return {"θ": θ, "w": w, "M": M}, averaged(list(θ), w.tolist())
