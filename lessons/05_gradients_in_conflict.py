@@ -38,7 +38,7 @@ TABLES = Path(__file__).parent / "tables"
 THREE = ((-8.5, 7.5), (-8.5, -5.0), (9.0, 9.0))  # Liu et al. 2021
 FIVE = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))  # Navon et al. 2022; L₁ counts a tenth there
 FRONT = -8.3552  # x₂ of the Pareto front
-STARTS, RATE, STEPS = THREE[0], 0.01, 3000  # of the run that the lesson makes
+STARTS, RATE, STEPS = THREE[0], 0.01, 2000  # of the run that the lesson makes
 
 
 # %%
@@ -216,7 +216,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Where gradients in conflict lead.")
     parser.add_argument("--steps", type=int, default=STEPS, help=f"of the live run ({STEPS})")
     parser.add_argument("--out", metavar="DIR", default="out", help="where the picture goes (out)")
-    parser.add_argument("--study", action="store_true", help="the full studies, about 20 minutes")
+    parser.add_argument("--study", action="store_true", help="the full studies, about 35 minutes")
     options = parser.parse_args()
     if options.study:
         paths = study()

@@ -1,4 +1,4 @@
-"""Aggregations beside TorchJD's, on random Jacobians. Its solvers stop early or regularise; where they do the tolerance says how much."""
+"""Aggregations beside TorchJD's, on random Jacobians. Its solvers stop early or regularise: the tolerances say how much."""
 
 from typing import Any
 

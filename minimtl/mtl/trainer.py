@@ -213,10 +213,17 @@ class Trainer:
                 if L.numel() != 1:
                     raise ValueError(f"the loss must be a scalar, got shape {L.shape}")
                 means.add(f"{k} loss", L.item(), n)
-                batch.metrics[k] = {m: METRICS[m](output, labels) for m in task.metrics}
-                for m, value in batch.metrics[k].items():
-                    means.add(f"{k} {m}", value, n)
+                batch.metrics[k] = self.metrics(task, output, labels, means)
         return batch
+
+    def metrics(self, task: Task, output: Any, labels: Tensor, means: Means) -> dict[str, float]:
+        """The metrics of a batch, their sums added to the means."""
+        found = {}
+        for m in task.metrics:
+            sums = METRICS[m].sums(output, labels)
+            means.count(f"{task.name} {m}", METRICS[m].value, sums)
+            found[m] = METRICS[m].value(sums)
+        return found
 
     def summary(self, means: Means) -> dict[str, float]:
         """The means, after Σₖ αₖ Lₖ of them, α the tasks' own weights."""

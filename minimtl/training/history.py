@@ -1,22 +1,35 @@
 """What a training run records: a row of numbers per epoch, and running means inside an epoch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from minimtl.backend import Array
+from minimtl.training.metrics import SHARES, mean
 
 
 class Means:
-    """Means of named numbers, each weighted by how many samples it stands for."""
+    """Means of named numbers, each weighted by how many samples it stands for; and metrics, of all samples together."""
 
     def __init__(self) -> None:
-        self.sums: dict[str, tuple[float, int]] = {}
+        self.counted: dict[str, tuple[Callable[[Array], float], Array]] = {}
 
     def add(self, name: str, value: float, n: int) -> None:
         """Take in the mean `value` of n samples."""
-        total, count = self.sums.get(name, (0.0, 0))
-        self.sums[name] = total + value * n, count + n
+        self.count(name, mean, np.array([value * n, n]))
+
+    def count(self, name: str, value: Callable[[Array], float], sums: Array) -> None:
+        """Take in sums, whose total `value` turns into one number."""
+        if name in self.counted:
+            before = self.counted[name][1]
+            if before.shape != sums.shape:
+                raise ValueError(f"{name}: batches differ in their number of classes: {before.shape} and {sums.shape}")
+            sums = before + sums
+        self.counted[name] = value, sums
 
     def values(self) -> dict[str, float]:
-        """The means so far."""
-        return {name: total / count if count else float("nan") for name, (total, count) in self.sums.items()}
+        """The means and metrics so far."""
+        return {name: value(sums) for name, (value, sums) in self.counted.items()}
 
 
 class History:
@@ -61,6 +74,6 @@ def shown(name: str, value: float) -> str:
     """A number as the table shows it."""
     if name == "epoch":
         return str(int(value))
-    if name.endswith("accuracy"):
+    if name.split()[-1] in SHARES:
         return f"{100 * value:.2f} %"
     return f"{value:.1f}" if name == "seconds" else f"{value:.4f}"

@@ -96,19 +96,65 @@ def clip_grad_value(d: Draw) -> Drawn:
 
 
 @evaluated(
-    "metrics.accuracy",
+    "metrics.confusion",
     wrong=[
-        (r"\frac{1}{N} ", ""),
+        ("[t_n = a]", "[t_n = b]"),
         (r"\max_{0 \le c < C}", r"\min_{0 \le c < C}"),
         (r"= \max_{0 \le c < C} x_{n,c}", r"> 0"),
     ],
-    tolerance=SINGLE,
 )
-def accuracy(d: Draw) -> Drawn:
+def confusion(d: Draw) -> Drawn:
     """Outputs of which one is the largest."""
     x = d.distinct(d.size(), d.size(2, 4))
     t = d.indices(x.shape[1], len(x))
-    return {"x": x, "t": t}, metrics.accuracy(Tensor(x), Tensor(t))
+    return {"x": x, "t": t}, metrics.confusion(Tensor(x), Tensor(t))
+
+
+def counts(d: Draw) -> Any:
+    """How often each class was taken for each."""
+    C = d.size(2)
+    return d.integers(1, 9, (C, C)).astype(float)
+
+
+@evaluated(
+    "metrics.accuracy",
+    wrong=[
+        (r"\sum_{c=1}^{C} M_{cc}", r"\sum_{c=1}^{C} M_{c,1}"),
+        (r"}{\sum_{a=1}^{C} \sum_{b=1}^{C}", r"}{\sum_{b=1}^{C} \sum_{a=1}^{C} C"),
+    ],
+)
+def accuracy(d: Draw) -> Drawn:
+    """Of a confusion matrix."""
+    M = counts(d)
+    return {"M": M}, metrics.accuracy(M)
+
+
+@evaluated("metrics.f1", wrong=[(r"\frac{1}{C} ", ""), ("{2 M_{cc}}", "{M_{cc}}"), ("M_{jc}", "M_{cj}")])
+def f1_macro(d: Draw) -> Drawn:
+    """Of a confusion matrix."""
+    M = counts(d)
+    return {"M": M}, metrics.f1_macro(M)
+
+
+@evaluated("metrics.f1_micro", wrong=[("{2 ", "{"), ("M_{jc}", "M_{cc}")])
+def f1_micro(d: Draw) -> Drawn:
+    """Of a confusion matrix."""
+    M = counts(d)
+    return {"M": M}, metrics.f1_micro(M)
+
+
+@evaluated("metrics.iou", wrong=[(r"\frac{1}{C} ", ""), (" - M_{cc}", ""), ("M_{jc}", "M_{cj}")])
+def iou(d: Draw) -> Drawn:
+    """Of a confusion matrix."""
+    M = counts(d)
+    return {"M": M}, metrics.iou(M)
+
+
+@evaluated("metrics.r2", wrong=[("1 - \\frac", "\\frac"), (r"(y_i - \bar y)^2", "y_i^2"), (r"\frac{1}{n} \sum", r"\sum")])
+def r2(d: Draw) -> Drawn:
+    """Targets that differ."""
+    ŷ, y = d.array(4), d.distinct(4) + d.number(0.5, 1)
+    return {"ŷ": ŷ, "y": y}, metrics.METRICS["r2"](Tensor(ŷ), Tensor(y))
 
 
 def pair(d: Draw) -> tuple[Values, tuple[Tensor, Tensor]]:
@@ -122,11 +168,11 @@ def pair(d: Draw) -> tuple[Values, tuple[Tensor, Tensor]]:
 def mse(d: Draw) -> Drawn:
     """Any shape."""
     values, tensors = pair(d)
-    return values, metrics.mse(*tensors)
+    return values, metrics.METRICS["mse"](*tensors)
 
 
 @evaluated("metrics.mae", wrong=[(r"\frac{1}{n} ", ""), (r"|\hat y_i - y_i|", r"(\hat y_i - y_i)")])
 def mae(d: Draw) -> Drawn:
     """Any shape."""
     values, tensors = pair(d)
-    return values, metrics.mae(*tensors)
+    return values, metrics.METRICS["mae"](*tensors)
