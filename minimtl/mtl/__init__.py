@@ -1,6 +1,7 @@
 """Multi-task learning: φ shared by all tasks, θₖ of task k, and Σₖ αₖ Lₖ(θₖ, φ)."""
 
-from minimtl.mtl import aggregation, schedule, weighting
+from minimtl.mtl import aggregation, evaluation, schedule, weighting
+from minimtl.mtl.compare import Comparison, compare
 from minimtl.mtl.fusion import Ensemble, average
 from minimtl.mtl.gradients import backward, jacobian
 from minimtl.mtl.objective import minibatch_loss, parity, regularised_loss, task_loss, total_loss, weighted_loss
