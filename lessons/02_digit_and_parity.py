@@ -17,7 +17,6 @@ from those of the first, `mtl.parity` (D1 §4.1). Each Lₜ is the mean cross-en
 
 # %%
 import argparse
-import os
 from pathlib import Path
 
 import minimtl as mm
@@ -67,7 +66,7 @@ r"""
 def digits(root: str | None, quick: bool, seed: int) -> tuple[data.Dataset, data.Dataset, str]:
     """Training set, test set, and what they are."""
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
-    place = root or os.environ.get("MINIMTL_DATA") or cached()
+    place = data.mnist_folder(root)
     if place:
         train, test = (data.MNIST(place, train=part, transform=transform) for part in (True, False))
         source = f"MNIST from {place}"
@@ -78,12 +77,6 @@ def digits(root: str | None, quick: bool, seed: int) -> tuple[data.Dataset, data
     if quick:
         train, test = (data.Subset(part, range(min(len(part), n))) for part, n in ((train, 10_000), (test, 2_000)))
     return train, test, f"{source}, {len(train):,} for training and {len(test):,} for testing"
-
-
-def cached() -> str | None:
-    """Where `MNIST(…, download=True)` left the files, if it did."""
-    place = Path.home() / ".cache" / "minimtl"
-    return str(place) if any(place.rglob("train-images-idx3-ubyte*")) else None
 
 
 # %% [markdown]

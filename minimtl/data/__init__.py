@@ -10,17 +10,20 @@ from minimtl.data import transforms
 from minimtl.data.dataset import Dataset, ImageDataset, Subset, TensorDataset, random_split
 from minimtl.data.digits import RenderedDigits
 from minimtl.data.loader import DataLoader, default_collate
-from minimtl.data.mnist import MNIST, read_idx
+from minimtl.data.mnist import MNIST, mnist_folder, read_idx
+from minimtl.data.multi import MultiDigits
 
 __all__ = [
     "MNIST",
     "DataLoader",
     "Dataset",
     "ImageDataset",
+    "MultiDigits",
     "RenderedDigits",
     "Subset",
     "TensorDataset",
     "default_collate",
+    "mnist_folder",
     "random_split",
     "read_idx",
     "transforms",

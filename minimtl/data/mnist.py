@@ -89,6 +89,12 @@ def find(root: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
+def mnist_folder(given: str | None = None) -> str | None:
+    """Where MNIST may be: the folder given, else the one in MINIMTL_DATA, else ~/.cache/minimtl if it holds the files, else None."""
+    cache = Path.home() / ".cache" / "minimtl"
+    return given or os.environ.get("MINIMTL_DATA") or (str(cache) if find(cache, TRAIN[0]) else None)
+
+
 def fetch_missing(root: Path, mirrors: Sequence[str] = MIRRORS) -> None:
     """Fetch what is missing of the four files into root/MNIST/raw, each from the first mirror that has it undamaged."""
     for name in SHA256:
