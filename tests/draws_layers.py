@@ -56,6 +56,12 @@ def weighing(d):
     return call(x, w, *d.of((), (b,), (None,)))
 
 
+def well_conditioned(d):
+    """A matrix whose singular values are apart from 0."""
+    n, m = d.of(1, 2, 3), d.of(3, 4)
+    return call(0.2 * d.array(n, m) + np.eye(n, m) * np.arange(1, n + 1)[:, None])
+
+
 def contraction(d):
     """An equation, and operands whose axes are now and then 1 where another operand's are longer."""
     equation = d.of(*EQUATIONS)

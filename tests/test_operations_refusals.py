@@ -174,6 +174,10 @@ REFUSED = {
         (lambda: F.linear(x, d), TypeError, "one dtype, got float32 and float64"),
         (lambda: F.linear(u, mm.ones(1, 2)), TypeError, "one dtype, got uint8 and float32"),
     ],
+    "nuclear_norm": [
+        (lambda: ops.nuclear_norm(mm.ones(3)), ValueError, r"A must be a matrix \(n, m\), got \(3,\)"),
+        (lambda: ops.nuclear_norm(mm.ones(2, 2).long()), TypeError, "floating-point"),
+    ],
     "einsum": [
         (lambda: mm.einsum(x), TypeError, "equation must be a string, got Tensor"),
         (lambda: mm.einsum("ij", [1.0]), TypeError, "operand 0 must be a Tensor, got list"),

@@ -16,7 +16,7 @@ from minimtl.ops.create import (
 from minimtl.ops.distance import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from minimtl.ops.elementwise import abs, cos, exp, gelu, leaky_relu, log, relu, sigmoid, sin, softplus, sqrt, tanh
 from minimtl.ops.image import adaptive_avg_pool2d, avg_pool2d, conv2d, conv_transpose2d, interpolate, max_pool2d
-from minimtl.ops.linalg import einsum, linear, matmul
+from minimtl.ops.linalg import einsum, linear, matmul, nuclear_norm
 from minimtl.ops.loss import binary_cross_entropy, binary_cross_entropy_with_logits, cross_entropy, kl_div, nll_loss
 from minimtl.ops.norm import batch_norm, dropout, group_norm, layer_norm
 from minimtl.ops.reduce import all, any, argmax, argmin, log_softmax, logsumexp, max, mean, min, norm, softmax, std, sum, var

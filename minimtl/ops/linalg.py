@@ -43,6 +43,28 @@ def matmul(A: Array, B: Array) -> Result:
     return Y, gA, gB
 
 
+@equation(
+    "ops.nuclear_norm",
+    r"y = \sum_{k=1}^{r} \sum_{i=1}^{n} \sum_{j=1}^{m} U_{ik} A_{ij} V_{jk}",
+    symbols={"U": "nuclear_norm", "V": "nuclear_norm"},
+    shapes="A (n, m), U (n, r), V (m, r) → y ()",
+    conventions="the singular vectors of A; Σᵢ Σⱼ Uᵢₖ Aᵢⱼ Vⱼₖ is its k-th singular value",
+)
+@equation("ops.nuclear_norm.vjp", r"\frac{\partial L}{\partial A_{ij}} = G \sum_{k=1}^{r} U_{ik} V_{jk}")
+@differentiable
+def nuclear_norm(A: Array) -> Result:
+    """y = Σₖ Σᵢ Σⱼ Uᵢₖ Aᵢⱼ Vⱼₖ      ∂L/∂Aᵢⱼ = G Σₖ Uᵢₖ Vⱼₖ      (n, m) → (): the sum of the singular values of A
+
+    Where a singular value is 0 there is no derivative; the gradient is then that of the others, one of least length among many.
+    """
+    check.floating("nuclear_norm", A)
+    if A.ndim != 2:
+        raise ValueError(f"nuclear_norm: A must be a matrix (n, m), got {A.shape}")
+    U, σ, Vt = np.linalg.svd(A, full_matrices=False)
+    kept = σ > σ.max(initial=0) * max(A.shape) * np.finfo(A.dtype).eps
+    return σ.sum(), lambda G: G * (U[:, kept] @ Vt[kept])
+
+
 @differentiable
 def linear(input: Array, weight: Array, bias: Array | None = None) -> Result:
     """y = x wᵀ + b      (…, I), (O, I), (O) → (…, O): see `kernels.linear`."""

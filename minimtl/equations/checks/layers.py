@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 import minimtl as mm
 import minimtl.nn.functional as F
 from minimtl import nn
@@ -10,6 +12,7 @@ from minimtl.equations.checking import Drawn, Values, evaluated, operation
 from minimtl.equations.draw import Draw
 from minimtl.equations.numbers import Sample
 from minimtl.kernels.window import transposed_size
+from minimtl.ops import nuclear_norm
 from minimtl.ops.image import upsample_nearest2d
 from minimtl.random import Generator
 
@@ -32,6 +35,13 @@ def matrices(d: Draw) -> Values:
     """Two matrices that multiply, and how they are given."""
     n, m, p = d.size(2), d.size(2), d.size()
     return {"A": d.array(n, m), "B": d.array(m, p), "given": d.of("plain", "first stacked", "both stacked", "column")}
+
+
+def singular(d: Draw) -> Values:
+    """A matrix, and its singular vectors."""
+    A = d.array(2, 3) + np.diag([4.0, 8.0]) @ np.eye(2, 3)
+    U, _, Vt = np.linalg.svd(A, full_matrices=False)
+    return {"A": A, "U": U, "V": Vt.T}
 
 
 def matmul(v: Any) -> Tensor:
@@ -60,6 +70,13 @@ operation(
     matrices,
     matmul,
     {"": [("A B", "B A")], ".vjp.A": [(r"B^\top", "B"), (r"G B^\top", r"B^\top G")], ".vjp.B": [(r"A^\top", "A")]},
+)
+operation(
+    "ops.nuclear_norm",
+    singular,
+    lambda v: nuclear_norm(v.A),
+    {"": [("V_{jk}", "V_{j,1}"), (r"A_{ij} ", "")], ".vjp": [("U_{ik}", "U_{i,1}"), ("= G", "=")]},
+    constants=("U", "V"),
 )
 
 # Convolution
