@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from minimtl.backend import Array
+from minimtl.mtl.relatedness import Relatedness
 from minimtl.training import History
 
 
@@ -65,4 +67,22 @@ def image_sheet(images: Array, captions: Sequence[str], wrong: Sequence[bool], c
         for side in panel.spines.values():
             side.set(color=colour, linewidth=2 if mistake else 0.5)
     figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def matrix(related: Relatedness, title: str = "") -> Figure:
+    """A matrix of tasks as coloured fields, each with its number: blue above 0, red below."""
+    M, K = related.matrix, len(related.tasks)
+    figure = Figure(figsize=(1.6 + 0.75 * K, 1.2 + 0.65 * K), layout="constrained")
+    panel: Axes = figure.subplots()
+    size = float(np.nanmax(np.abs(M), initial=1e-12))
+    panel.imshow(M, cmap="RdBu", vmin=-size, vmax=size)
+    for i in range(K):
+        for j in range(K):
+            said = f"{M[i, j]:.2f}" if np.isfinite(M[i, j]) else ""
+            colour = "white" if abs(M[i, j]) > 0.6 * size else "0.1"
+            panel.text(j, i, said, ha="center", va="center", fontsize=9, color=colour)
+    panel.set_xticks(range(K), related.tasks, rotation=30, ha="right")
+    panel.set_yticks(range(K), related.tasks)
+    panel.set_title(title, fontsize=10)
     return figure

@@ -1,6 +1,6 @@
 """Multi-task learning: φ shared by all tasks, θₖ of task k, and Σₖ αₖ Lₖ(θₖ, φ)."""
 
-from minimtl.mtl import aggregation, evaluation, schedule, weighting
+from minimtl.mtl import aggregation, evaluation, relatedness, schedule, weighting
 from minimtl.mtl.compare import Comparison, compare
 from minimtl.mtl.fusion import Ensemble, average
 from minimtl.mtl.gradients import backward, jacobian

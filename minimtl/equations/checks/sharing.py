@@ -21,7 +21,7 @@ def stitches(d: Draw) -> Drawn:
     return {"A": A, "x": x}, np.stack([t.array.ravel() for t in y])
 
 
-@evaluated("mtl.mmoe", wrong=[("e^{a_{nh}}", "e^{a_{ni}}"), ("o_{inj}", "o_{1,nj}")])
+@evaluated("mtl.mmoe", wrong=[("e^{a_{nh}}", "e^{a_{ni}}"), ("o_{inj}", "o_{1,n,j}")])
 def mixtures(d: Draw) -> Drawn:
     """Gates and what the experts give."""
     a, o = d.array(2, 3), d.array(3, 2, 2)
@@ -52,7 +52,7 @@ def shares(gate: Any, x: Any) -> Any:
     return e / e.sum()
 
 
-@evaluated("mtl.cgc", wrong=[("g_{k,m+j}", "g_{k,j}"), ("o_{kji}", "o_{1,ji}"), ("+ \\sum", "+ 2 \\sum")])
+@evaluated("mtl.cgc", wrong=[("g_{k,m+j}", "g_{k,j}"), ("o_{kji}", "o_{1,j,i}"), ("+ \\sum", "+ 2 \\sum")])
 def customised(d: Draw) -> Drawn:
     """A level's features for two tasks."""
     o, c, x, model = level(d, last=True)
@@ -61,7 +61,7 @@ def customised(d: Draw) -> Drawn:
     return {"g": g, "o": o, "c": c, "m": o.shape[1], "s": len(c)}, np.stack([z[k].array[0] for k in ("1", "2")])
 
 
-@evaluated("mtl.ple", wrong=[(r"h_{m \cdot K + j}", "h_{j}"), ("o_{kji}", "o_{1,ji}"), ("+ \\sum", "+ 2 \\sum")])
+@evaluated("mtl.ple", wrong=[(r"h_{m \cdot K + j}", "h_{j}"), ("o_{kji}", "o_{1,j,i}"), ("+ \\sum", "+ 2 \\sum")])
 def progressive(d: Draw) -> Drawn:
     """What the shared experts of the next level take."""
     o, c, x, model = level(d, last=False)

@@ -20,7 +20,7 @@ Expert = Callable[[], nn.Module]
     conventions="a = W x is the gate of a task, oᵢ what expert i gives; features of more axes alike",
 )
 def mixture(a: Tensor, o: Sequence[Tensor]) -> Tensor:
-    """z[n,j] = Σᵢ e^{a[n,i]} / (Σₕ e^{a[n,h]}) · o[i,n,j]      (N, E), E times (N, …) → (N, …)"""
+    """zₙⱼ = Σᵢ e^{aₙᵢ} / (Σₕ e^{aₙₕ}) · oᵢₙⱼ      (N, E), E times (N, …) → (N, …)"""
     outputs = stack(list(o), dim=1)  # (N, E, …)
     g = softmax(a, dim=1)
     return (g.reshape(g.shape + (1,) * (outputs.ndim - 2)) * outputs).sum(dim=1)
@@ -52,12 +52,13 @@ class Level(nn.Module):
         conventions="what the shared experts of the next level take; h is the softmax of the gate over the experts of all tasks",
     )
     def forward(self, xs: Mapping[str, Tensor], x: Tensor, tasks: Sequence[str]) -> tuple[dict[str, Tensor], Tensor | None]:
-        """zₖᵢ = Σⱼ gₖⱼ oₖⱼᵢ + Σⱼ gₖ,ₘ₊ⱼ cⱼᵢ      {task: xₖ}, x for the shared experts → {task: zₖ} and, unless it is the last, the y
+        """zₖᵢ = Σⱼ gₖⱼ oₖⱼᵢ + Σⱼ g[k, m + j] cⱼᵢ      {task: xₖ}, x for the shared experts → {task: zₖ}; unless last, also
 
-        yᵢ = Σₖ Σⱼ h_{m (k − 1) + j} oₖⱼᵢ + Σⱼ h_{m K + j} cⱼᵢ      that the shared experts of the next level take
+        yᵢ = Σₖ Σⱼ h[m (k − 1) + j] oₖⱼᵢ + Σⱼ h[m K + j] cⱼᵢ      that the shared experts of the next level take
         """
         common = [expert(x) for expert in self.shared]
-        own = {k: [expert(xs[k]) for expert in self.own[k]] for k in (tasks if self.gate is None else self.own)}  # type: ignore[attr-defined]
+        needed = tasks if self.gate is None else list(self.own)
+        own = {k: [expert(xs[k]) for expert in self.own[k]] for k in needed}  # type: ignore[attr-defined]
         z = {k: mixture(self.gates[k](flat(xs[k])), own[k] + common) for k in own}
         if self.gate is None:
             return z, None
