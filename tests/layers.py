@@ -45,6 +45,15 @@ LAYERS = {
     "Softmax": (lambda n: n.Softmax(1), (3, 4)),
     "LogSoftmax": (lambda n: n.LogSoftmax(dim=0), (3, 4)),
     "Dropout": (lambda n: n.Dropout(0.0), (3, 4)),
+    "TransformerEncoderLayer": (lambda n: n.TransformerEncoderLayer(4, 2, 8, dropout=0.0), (3, 2, 4)),
+    "TransformerEncoderLayer options": (
+        lambda n: n.TransformerEncoderLayer(6, 3, 5, 0.0, "gelu", 0.1, batch_first=True, norm_first=True),
+        (2, 3, 6),
+    ),
+    "TransformerEncoder": (
+        lambda n: n.TransformerEncoder(n.TransformerEncoderLayer(4, 2, 8, 0.0, batch_first=True), 2, n.LayerNorm(4)),
+        (2, 3, 4),
+    ),
     "Sequential": (lambda n: n.Sequential(n.Conv2d(1, 3, 3), n.BatchNorm2d(3), n.ReLU(), n.MaxPool2d(2)), (4, 1, 6, 6)),
 }
 

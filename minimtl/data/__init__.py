@@ -9,7 +9,7 @@ are two real ones.
 from minimtl.data import transforms
 from minimtl.data.dataset import Dataset, ImageDataset, Subset, TensorDataset, random_split
 from minimtl.data.digits import RenderedDigits
-from minimtl.data.loader import DataLoader, default_collate
+from minimtl.data.loader import DataLoader, WeightedRandomSampler, default_collate
 from minimtl.data.mnist import MNIST, mnist_folder, read_idx
 from minimtl.data.multi import MultiDigits
 
@@ -22,6 +22,7 @@ __all__ = [
     "RenderedDigits",
     "Subset",
     "TensorDataset",
+    "WeightedRandomSampler",
     "default_collate",
     "mnist_folder",
     "random_split",

@@ -76,11 +76,37 @@ def fetch(dataset: Samples, indices: Array, collate: Callable[[list[Any]], Any] 
     return (collate or default_collate)([dataset[i] for i in indices.tolist()])
 
 
+class WeightedRandomSampler:
+    """`num_samples` indices, i in proportion to weights[i]      with replacement, or each at most once
+
+    As a loader's `sampler`: with 1/N_c for the samples of class c (`mtl.balanced`) all classes come equally often.
+    """
+
+    def __init__(self, weights: Any, num_samples: int, replacement: bool = True, generator: Generator | None = None) -> None:
+        w = np.asarray(getattr(weights, "array", weights), dtype=float)
+        if w.ndim != 1 or not np.isfinite(w).all() or w.min(initial=0) < 0 or not w.any():
+            raise ValueError(f"WeightedRandomSampler: weights must be finite, not negative and not all 0, got {weights!r:.200}")
+        if not isinstance(num_samples, (int, np.integer)) or num_samples < 1:
+            raise ValueError(f"WeightedRandomSampler: num_samples must be an integer of at least 1, got {num_samples!r}")
+        if not replacement and num_samples > (w > 0).sum():
+            raise ValueError(f"WeightedRandomSampler: {(w > 0).sum()} samples do not give {num_samples} without replacement")
+        self.p, self.num_samples, self.replacement, self.generator = w / w.sum(), int(num_samples), replacement, generator
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __iter__(self) -> Iterator[int]:
+        rng = rng_of(self.generator)
+        yield from rng.choice(len(self.p), self.num_samples, self.replacement, self.p).tolist()
+
+
 class DataLoader:
     """N samples → ⌈N / B⌉ batches of B = `batch_size`, the last one smaller; ⌊N / B⌋ with `drop_last`.
 
     With `shuffle` every pass draws a new order from `generator`, or the one that `manual_seed` seeds: a seed fixes all
-    passes. `num_workers` is there for scripts written for PyTorch; one indexing a batch leaves workers nothing to do.
+    passes. A `sampler` gives the indices of a pass
+    instead, and N is its length. `num_workers` is there for scripts written for PyTorch; one indexing a batch leaves workers
+    nothing to do.
     """
 
     def __init__(
@@ -88,6 +114,7 @@ class DataLoader:
         dataset: Samples,
         batch_size: int = 1,
         shuffle: bool = False,
+        sampler: Any = None,
         *,
         drop_last: bool = False,
         collate_fn: Callable[[list[Any]], Any] | None = None,
@@ -100,15 +127,21 @@ class DataLoader:
             raise TypeError(f"DataLoader: dataset needs a length and an index, {type(dataset).__name__} lacks them")
         if generator is not None and not isinstance(generator, Generator):
             raise TypeError(f"DataLoader: generator must be a minimtl Generator, got {type(generator).__name__}")
+        if sampler is not None and (shuffle or not hasattr(sampler, "__len__") or not hasattr(sampler, "__iter__")):
+            raise ValueError("DataLoader: sampler must have a length and give indices, and excludes shuffle")
         self.dataset, self.batch_size, self.shuffle, self.drop_last = dataset, int(batch_size), shuffle, drop_last
+        self.sampler = sampler
         self.collate_fn, self.generator, self.num_workers = collate_fn, generator, num_workers
 
     def __len__(self) -> int:
-        whole, rest = divmod(len(self.dataset), self.batch_size)
+        whole, rest = divmod(len(self.dataset if self.sampler is None else self.sampler), self.batch_size)
         return whole + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Any]:
         n = len(self.dataset)
-        order = rng_of(self.generator).permutation(n) if self.shuffle else np.arange(n)
+        if self.sampler is not None:
+            order = np.fromiter(self.sampler, dtype=np.int64)
+        else:
+            order = rng_of(self.generator).permutation(n) if self.shuffle else np.arange(n)
         for batch in range(len(self)):
             yield fetch(self.dataset, order[batch * self.batch_size :][: self.batch_size], self.collate_fn)

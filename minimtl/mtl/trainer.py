@@ -10,6 +10,7 @@ from minimtl.autograd import Tensor, grad
 from minimtl.backend import Array
 from minimtl.grad_mode import no_grad
 from minimtl.mtl.batches import Epoch, Loader, Step
+from minimtl.mtl.distillation import Taught
 from minimtl.mtl.gradients import add, jacobian, spread
 from minimtl.mtl.objective import weighted_loss
 from minimtl.mtl.schedule import Joint, Schedule
@@ -219,8 +220,9 @@ class Trainer:
     def metrics(self, task: Task, output: Any, labels: Tensor, means: Means) -> dict[str, float]:
         """The metrics of a batch, their sums added to the means."""
         found = {}
+        given = output.output if isinstance(output, Taught) else output
         for m in task.metrics:
-            sums = METRICS[m].sums(output, labels)
+            sums = METRICS[m].sums(given, labels)
             means.count(f"{task.name} {m}", METRICS[m].value, sums)
             found[m] = METRICS[m].value(sums)
         return found

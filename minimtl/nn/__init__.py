@@ -2,6 +2,7 @@
 
 # fmt: off
 from minimtl.nn import functional, init, utils
+from minimtl.nn.attention import MultiheadAttention, TransformerEncoder, TransformerEncoderLayer
 from minimtl.nn.containers import ModuleDict, ModuleList, Sequential
 from minimtl.nn.activations import GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Softplus, Tanh
 from minimtl.nn.layers import (

@@ -7,3 +7,4 @@ from minimtl.ops import (
     layer_norm, leaky_relu, linear, log_softmax, max_pool2d, mse_loss, nll_loss, pad, relu, sigmoid, smooth_l1_loss, softmax,
     softplus, tanh,
 )
+from minimtl.ops.attention import scaled_dot_product_attention
