@@ -19,9 +19,10 @@ def looked(d: Draw) -> Values:
 
 
 def below(v: Any) -> Tensor:
-    """Attention under two leading axes."""
-    Y, _ = attention(*(t.reshape(1, 1, *t.shape) for t in (v.Q, v.K, v.V)), v.M)
-    return Y.reshape(Y.shape[2:])
+    """Attention under three leading axes."""
+    Q, K, V = (t.reshape(1, 1, 1, *t.shape) for t in (v.Q, v.K, v.V))
+    Y, _ = attention(Q, K, V, v.M)
+    return Y.reshape(Y.shape[3:])
 
 
 ROOT = (r"\frac{1}{\sqrt{E}} \sum_{e=1}^{E} Q", r"\sum_{e=1}^{E} Q")
