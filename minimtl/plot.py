@@ -1,4 +1,4 @@
-"""Pictures: learning curves, and sheets of images. Every function returns a matplotlib Figure and opens no window."""
+"""Pictures: learning curves, sheets of images, comparisons, matrices of tasks. Figures of matplotlib; no window is opened."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from minimtl.backend import Array
+from minimtl.mtl.compare import Comparison
+from minimtl.mtl.evaluation import Interval, better_when_higher, interval
 from minimtl.mtl.relatedness import Relatedness
 from minimtl.training import History
 
@@ -85,4 +87,64 @@ def matrix(related: Relatedness, title: str = "") -> Figure:
     panel.set_xticks(range(K), related.tasks, rotation=30, ha="right")
     panel.set_yticks(range(K), related.tasks)
     panel.set_title(title, fontsize=10)
+    return figure
+
+
+def comparison(result: Comparison, name: str, title: str = "") -> Figure:
+    """What was recorded under the name, as "validation digit accuracy" or "digit weight", over epochs: a line for each variant, the
+    mean of its seeds, in a band of half an interval on either side.
+    """
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    panel: Axes = figure.subplots()
+    for i, (sharing, method) in enumerate(result.variants):
+        curve = result.curve(sharing, method, name)
+        if np.isnan(curve).all():
+            continue  # a method without weights has none to show
+        mean, epochs = curve.mean(axis=0), np.arange(1, curve.shape[1] + 1)
+        panel.plot(
+            epochs, mean, marker=".", color=f"C{i % 10}", ls="-" if i < 10 else "--", label=result.label(sharing, method)
+        )
+        if len(curve) > 1:
+            half = np.array([interval(column.tolist()).half if np.isfinite(column).all() else 0 for column in curve.T])
+            panel.fill_between(epochs, mean - half, mean + half, color=f"C{i % 10}", alpha=0.12, linewidth=0)
+    panel.set(xlabel="epoch", ylabel=name)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.suptitle(title)
+    return figure
+
+
+def pareto(result: Comparison, x: tuple[str, str], y: tuple[str, str], title: str = "") -> Figure:
+    """Two metrics, (task, metric) each, against each other: a point for each variant, with its intervals; those that no other beats in
+    both are filled, and joined by a line: the front.
+    """
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained")
+    panel: Axes = figure.subplots()
+    signs = [1 if better_when_higher(m) else -1 for _, m in (x, y)]
+    points = []
+    for sharing, method in result.variants:
+        scores = result.scores(sharing, method)
+        points.append([interval(v) if len(v) > 1 else Interval(v[0], 0.0) for v in (scores[k][m] for k, m in (x, y))])
+    where = np.array([[a.mean, b.mean] for a, b in points]) * signs
+    front = [i for i, p in enumerate(where) if not ((where >= p).all(axis=1) & (where > p).any(axis=1)).any()]
+    for i, ((a, b), variant) in enumerate(zip(points, result.variants, strict=True)):
+        face = f"C{i % 10}" if i in front else "white"
+        panel.errorbar(
+            a.mean,
+            b.mean,
+            b.half,
+            a.half,
+            "os^"[i // 10 % 3],
+            color=f"C{i % 10}",
+            mfc=face,
+            elinewidth=0.6,
+            label=result.label(*variant),
+        )
+    front.sort(key=lambda i: points[i][0].mean)
+    panel.plot([points[i][0].mean for i in front], [points[i][1].mean for i in front], color="0.6", linewidth=0.8, zorder=0)
+    panel.set(xlabel=" ".join(x), ylabel=" ".join(y))
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize="small", loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figure.suptitle(title)
     return figure

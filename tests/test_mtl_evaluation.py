@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minimtl as mm
-from minimtl import mtl, nn, optim
+from minimtl import mtl, nn, optim, plot
 from minimtl.data import DataLoader, TensorDataset
 from minimtl.mtl import evaluation as E
 from minimtl.mtl.evaluation.statistics import cumulative, quantile
@@ -226,3 +226,12 @@ def test_a_comparison_tells_scores_ranks_and_gains() -> None:
         result.of("soft", "equal")
     with pytest.raises(ValueError, match="at least one sharing"):
         compared(None, seeds=[])
+
+
+def test_pictures_of_a_comparison_show_every_variant_and_the_front() -> None:
+    result = compared(None)
+    lines = plot.comparison(result, "validation a mse").axes[0].get_lines()
+    assert len(lines) == len(result.variants)
+    np.testing.assert_allclose(lines[0].get_ydata(), result.curve("hard", "equal", "validation a mse").mean(axis=0))
+    panel = plot.pareto(result, ("a", "mse"), ("b", "mse")).axes[0]
+    assert [t.get_text() for t in panel.get_legend().get_texts()] == ["equal", "PCGrad"]

@@ -153,6 +153,11 @@ class Comparison:
             raise KeyError(f"compare: there is no variant {(sharing, method)}; there are {self.variants}")
         return sorted(found, key=lambda run: run.seed)
 
+    def label(self, sharing: str, method: str) -> str:
+        """What tells a variant from the others: the method, the sharing, or both."""
+        one_sharing, one_method = (len(set(names)) == 1 for names in zip(*self.variants, strict=True))
+        return method if one_sharing else sharing if one_method else f"{sharing}, {method}"
+
     def scores(self, sharing: str, method: str) -> Scores:
         """{task: {metric: [of each seed]}} on the validation data after the last epoch."""
         runs, found = self.of(sharing, method), dict[str, dict[str, list[float]]]()
@@ -177,7 +182,6 @@ class Comparison:
     def table(self, baseline: Mapping[str, Mapping[str, float]] | None = None, title: str = "Comparison") -> Table:
         """A row for each variant: metrics, Δm where there is a baseline, mean rank, seconds an epoch; ± is half of a 95 % interval."""
         seeds = len({run.seed for run in self.runs})
-        both = len({s for s, _ in self.variants}) > 1 and len({m for _, m in self.variants}) > 1
         columns = (
             [f"{k} {m}" for k, m in measures(self.tasks)] + ["Δm, %"] * (baseline is not None) + ["mean rank", "s an epoch"]
         )
@@ -189,8 +193,7 @@ class Comparison:
             if baseline is not None:
                 cells.append(shown(self.delta_m(s, m, baseline)))
             seconds = float(np.mean(self.curve(s, m, "seconds")))
-            label = f"{s}, {m}" if both else m if len({s for s, _ in self.variants}) == 1 else s
-            table.add(label, *cells, f"{ranks[f'{s}, {m}']:.1f}", f"{seconds:.2f}")
+            table.add(self.label(s, m), *cells, f"{ranks[f'{s}, {m}']:.1f}", f"{seconds:.2f}")
         return table
 
 
