@@ -330,7 +330,11 @@ def test_cagrad_between_the_mean_and_mgda() -> None:
 
 def test_the_gramian_of_many_columns_is_precise() -> None:
     J = np.random.default_rng(0).standard_normal((3, 300_001)).astype(np.float32)
-    np.testing.assert_allclose(A.gramian(J), J.astype(float) @ J.T.astype(float), rtol=1e-12)
+    exact = J.astype(float) @ J.T.astype(float)
+    np.testing.assert_allclose(A.gramian(J), exact, rtol=1e-7, atol=1e-7 * exact.max())
+    for scale in (1e-30, 1e25):
+        found = A.gramian((J * np.float32(scale)).astype(np.float32)) / scale / scale
+        np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-6 * exact.max())
 
 
 @pytest.mark.parametrize(

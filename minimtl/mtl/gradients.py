@@ -32,15 +32,14 @@ def jacobian(L: Losses, φ: Sequence[Tensor], θ: Owned | None = None) -> Any:
     if not φ:
         raise ValueError("jacobian: no shared parameter requires a gradient, so there is nothing to mix")
     ends = np.cumsum([0, *(p.array.size for p in φ)])
-    J = np.zeros((len(L), int(ends[-1])), dtype=φ[0].dtype)
+    J = np.empty((len(L), int(ends[-1])), dtype=φ[0].dtype)
     own: dict[str, list[Tensor | None]] = {}
     *_, last = L
     for row, (k, loss) in enumerate(L.items()):
         θk = [] if θ is None else list(θ.get(k, ()))
         found = grad(loss, [*φ, *θk], retain_graph=k != last, allow_unused=True)
         for i, g in enumerate(found[: len(φ)]):
-            if g is not None:
-                J[row, ends[i] : ends[i + 1]] = g.array.reshape(-1)
+            J[row, ends[i] : ends[i + 1]] = 0 if g is None else g.array.reshape(-1)
         own[k] = list(found[len(φ) :])
     return J if θ is None else (J, own)
 

@@ -1,8 +1,9 @@
-"""`python -m tests.bench speed`, `python -m tests.bench d1 --data DIR`, `python -m tests.bench gradients`"""
+"""`python -m tests.bench speed`, `python -m tests.bench d1 --data DIR`, `python -m tests.bench gradients`,
+`python -m tests.bench mixing`"""
 
 import argparse
 
-from tests.bench import gradients, speed, study_d1
+from tests.bench import gradients, mixing, speed, study_d1
 
 parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
 programs = parser.add_subparsers(dest="program", required=True)
@@ -15,10 +16,15 @@ checks = programs.add_parser("gradients", help="planted errors caught by gradien
 checks.add_argument("--trials", type=int, default=500)
 checks.add_argument("--cases", type=int, default=10_000)
 
+mixes = programs.add_parser("mixing", help="aggregations beside the backward passes of a ResNet-18 that they need")
+mixes.add_argument("--rounds", type=int, default=5)
+
 if __name__ == "__main__":
     options = parser.parse_args()
     if options.program == "speed":
         speed.main()
+    elif options.program == "mixing":
+        mixing.main(options.rounds)
     elif options.program == "gradients":
         gradients.main(options.trials, options.cases)
     else:

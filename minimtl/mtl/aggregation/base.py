@@ -7,7 +7,8 @@ import numpy as np
 from minimtl.backend import Array, is_array
 from minimtl.equation import equation
 
-BLOCK = 1 << 17  # columns of J taken to float64 at once
+BLOCK = 1 << 12  # columns of J multiplied at once, in their own type; the sums over blocks are float64
+TINY, LARGE = 1e-30, 1e30  # beyond these squares of float32 may have lost digits
 
 
 class Aggregation(ABC):
@@ -19,7 +20,8 @@ class Aggregation(ABC):
         if not is_array(J) or J.ndim != 2 or J.dtype.kind != "f" or J.shape[0] == 0:
             came = f"{J.dtype} {J.shape}" if is_array(J) else type(J).__name__
             raise ValueError(f"{name}: J must be floating-point (K, P), a row for each of K ≥ 1 tasks, got {came}")
-        bad = [k for k, row in enumerate(J) if not np.isfinite(row.sum()) and not np.isfinite(row).all()]
+        with np.errstate(all="ignore"):
+            bad = [k for k, row in enumerate(J) if not np.isfinite(row.sum()) and not np.isfinite(row).all()]
         if bad:
             raise FloatingPointError(f"{name}: the gradients of tasks {bad}, counted from 0, are not finite")
         return self.direction(J)
@@ -47,13 +49,21 @@ class Weighted(Aggregation):
     "mtl.gramian",
     r"G_{jk} = \sum_{i=1}^{P} J_{ji} J_{ki}",
     shapes="J (K, P) → G (K, K)",
-    conventions="computed in float64, whatever J is",
+    conventions="of float32 exact to a part in 10⁷ of the longest row's square",
 )
 def gramian(J: Array) -> Array:
     """Gⱼₖ = Σᵢ Jⱼᵢ Jₖᵢ      (K, P) → (K, K) float64"""
+    with np.errstate(all="ignore"):
+        G = blockwise(J)
+    longest = G.diagonal().max(initial=0)
+    return G if TINY < longest < LARGE or J.dtype == np.float64 else blockwise(J.astype(np.float64))
+
+
+def blockwise(J: Array) -> Array:
+    """J Jᵀ, block by block."""
     G = np.zeros((len(J), len(J)))
     for start in range(0, J.shape[1], BLOCK):
-        part = np.asarray(J[:, start:][:, :BLOCK], dtype=np.float64)
+        part = J[:, start : start + BLOCK]
         G += part @ part.T
     return G
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from minimtl.backend import Array
 from minimtl.equation import equation
-from minimtl.mtl.aggregation.base import Aggregation, Weighted, scaled
+from minimtl.mtl.aggregation.base import BLOCK, Aggregation, Weighted, scaled
 from minimtl.random import Generator, rng_of
 
 
@@ -110,7 +110,11 @@ class GradDrop(Aggregation):
         self.generator = generator
 
     def direction(self, J: Array) -> Array:
-        return one_sign(J, rng_of(self.generator).random(J.shape[1]).astype(J.dtype))
+        rng, d = rng_of(self.generator), np.empty_like(J[0])
+        for start in range(0, J.shape[1], BLOCK):
+            part = J[:, start : start + BLOCK]
+            d[start : start + BLOCK] = one_sign(part, rng.random(part.shape[1], dtype=np.float32))
+        return d
 
 
 @equation(

@@ -1,0 +1,86 @@
+"""What an aggregation costs beside the backward passes that it needs: K tasks on the trunk of a ResNet-18, 11,176,512 parameters.
+
+Bare: ∂Lₖ/∂φ for each of K tasks, one pass each. Whole: `mtl.backward`, the same passes, θₖ's gradients, the Jacobian, the method, and
+the direction written to φ. The two take turns; the ratio is the median over rounds.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minimtl as mm
+from minimtl import mtl, nn
+from minimtl.mtl import aggregation as A
+
+K, BATCH, SIDE = 3, 8, 128
+METHODS: dict[str, Callable[[], A.Aggregation]] = {
+    "Mean": A.Mean, "PCGrad": A.PCGrad, "GradVac": A.GradVac, "GradDrop": A.GradDrop, "MGDA": A.MGDA, "CAGrad": A.CAGrad,
+    "Nash-MTL": A.NashMTL, "UPGrad": A.UPGrad, "IMTL-G": A.IMTLG, "ConFIG": A.ConFIG, "Aligned-MTL": A.AlignedMTL,
+}  # fmt: skip
+
+
+class Block(nn.Module):
+    """Two 3 × 3 convolutions and what they are added to."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        same = stride == 1 and inputs == outputs
+        self.downsample = (
+            None if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, x: mm.Tensor) -> mm.Tensor:
+        y = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))
+        return (y + (x if self.downsample is None else self.downsample(x))).relu()
+
+
+def trunk() -> nn.Module:
+    """A ResNet-18 without its last layer: (N, 3, S, S) → (N, 512)."""
+    sizes = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2), (512, 512, 1)]
+    first = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    return nn.Sequential(*first, *(Block(*size) for size in sizes), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main(rounds: int = 5) -> None:
+    """Print, for each method, the whole beside the bare passes."""
+    mm.manual_seed(0)
+    model = mtl.HardSharing(trunk(), {str(k): nn.Linear(512, 10) for k in range(K)})
+    φ, θ = list(model.shared_parameters()), {k: list(model.task_parameters(k)) for k in model.heads}
+    x, y = mm.randn(BATCH, 3, SIDE, SIDE), mm.randint(10, (BATCH,))
+
+    def losses() -> dict[str, mm.Tensor]:
+        return {k: nn.functional.cross_entropy(ŷ, y) for k, ŷ in model(x).items()}
+
+    def bare() -> float:
+        L = losses()
+        return seconds(lambda: [mm.grad(loss, φ, retain_graph=True) for loss in L.values()])
+
+    print(
+        f"{sum(p.numel() for p in φ):,} parameters in φ, {K} tasks, batch {BATCH} at {SIDE} × {SIDE}, NumPy {np.__version__}\n"
+    )
+    print("| method | K passes, s | whole, s | ratio | aggregation alone, ms |\n|---|---|---|---|---|")
+    bare()
+    for name, make in METHODS.items():
+        times = []
+        for _ in range(rounds):
+            without, L = bare(), losses()
+            model.zero_grad()
+            times.append((without, seconds(lambda L=L, make=make: mtl.backward(L, φ, θ, make()))))  # type: ignore[misc]
+        J = np.random.default_rng(0).standard_normal((K, sum(p.numel() for p in φ)), dtype=np.float32)
+        alone = statistics.median(seconds(lambda J=J, make=make: make()(J)) for _ in range(3))  # type: ignore[misc]
+        a, b = (statistics.median(t) for t in zip(*times, strict=True))
+        print(
+            f"| {name} | {a:.2f} | {b:.2f} | {statistics.median(w / o for o, w in times):.3f} | {1e3 * alone:.0f} |", flush=True
+        )
