@@ -75,7 +75,8 @@ def image_sheet(images: Array, captions: Sequence[str], wrong: Sequence[bool], c
 def matrix(related: Relatedness, title: str = "") -> Figure:
     """A matrix of tasks as coloured fields, each with its number: blue above 0, red below."""
     M, K = related.matrix, len(related.tasks)
-    figure = Figure(figsize=(1.6 + 0.75 * K, 1.2 + 0.65 * K), layout="constrained")
+    width = max(1.6 + 0.75 * K, 0.4 + 0.085 * len(title))  # a long title is not cut
+    figure = Figure(figsize=(width, 1.2 + 0.65 * K), layout="constrained")
     panel: Axes = figure.subplots()
     size = float(np.nanmax(np.abs(M), initial=1e-12))
     panel.imshow(M, cmap="RdBu", vmin=-size, vmax=size)
@@ -86,7 +87,7 @@ def matrix(related: Relatedness, title: str = "") -> Figure:
             panel.text(j, i, said, ha="center", va="center", fontsize=9, color=colour)
     panel.set_xticks(range(K), related.tasks, rotation=30, ha="right")
     panel.set_yticks(range(K), related.tasks)
-    panel.set_title(title, fontsize=10)
+    figure.suptitle(title, fontsize=10)
     return figure
 
 
