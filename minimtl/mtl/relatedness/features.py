@@ -20,12 +20,22 @@ def rows(name: str, X: Any, Y: Any) -> tuple[Array, Array]:
 def linear_cka(X: Any, Y: Any) -> float:
     """Linear centred kernel alignment of the features of the same N samples, in [0, 1]; Kornblith et al. 2019
 
-    X (N, D), Y (N, E). Turning either and scaling it makes no difference. 0 where one of them is constant.
+    X (N, D), Y (N, E). Turning either and scaling it makes no difference. 0 where one of them is constant, exactly.
     """
     x, y = rows("linear_cka", X, Y)
     if len(x) != len(y):
         raise ValueError(f"linear_cka: needs features of the same samples, got {len(x)} and {len(y)}")
-    return aligned(x - x.mean(axis=0), y - y.mean(axis=0))
+    if (x == x[0]).all() or (y == y[0]).all():  # less their mean they may be left with rounding errors
+        return 0.0
+    return min(1.0, aligned(*(narrow(v - v.mean(axis=0)) for v in (x, y))))
+
+
+def narrow(X: Array) -> Array:
+    """X turned so that it needs no more columns than rows, where it has more: products of rows are the same.      (N, D) → (N, ≤ N)"""
+    if X.shape[1] <= len(X):
+        return X
+    R: Array = np.linalg.qr(X.T, mode="r")  # X = Rᵀ Qᵀ
+    return R.T
 
 
 @equation(

@@ -1,7 +1,8 @@
 """A matrix of tasks: as text, as a picture (`plot.matrix`), and as an answer to which tasks to train together."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,28 @@ class Relatedness:
         i, j = (self.tasks.index(k) for k in pair)
         return float(self.matrix[i, j])
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether the matrix is its own transpose, NaN where NaN is."""
+        return bool(np.array_equal(self.matrix, self.matrix.T, equal_nan=True))
+
+    @classmethod
+    def of(cls, measure: Callable[[Any, Any], float], data: Mapping[str, Any]) -> "Relatedness":
+        """The matrix of a symmetric measure of two, as `linear_cka` or `proxy_a_distance`, over {task: what it measures}.
+
+        Each pair i ≤ j is measured once. What the measure refuses is told with both tasks.
+        """
+        if len(data) < 2:
+            raise ValueError(f"Relatedness: needs data of at least two tasks, got {list(data)}")
+        tasks, M = list(data), np.zeros((len(data), len(data)))
+        for j, b in enumerate(tasks):
+            for i, a in enumerate(tasks[: j + 1]):
+                try:
+                    M[i, j] = M[j, i] = measure(data[a], data[b])
+                except (ValueError, TypeError) as error:
+                    raise type(error)(f"tasks {a!r} and {b!r}: {error}") from error
+        return cls(tasks, M)
+
     def table(self, title: str = "Relatedness") -> Table:
         """A row for each task."""
         table = Table(title, ["", *self.tasks])
@@ -42,6 +65,8 @@ class Relatedness:
         or `alone`. Found by looking at every partition; of several that are best, the one with the fewest groups.
         """
         K = len(self.tasks)
+        if isinstance(budget, bool) or not isinstance(budget, (int, np.integer)):
+            raise ValueError(f"groups: budget must be an integer, got {budget!r}")
         if budget < 1 or K > MOST:
             raise ValueError(f"groups: needs a budget of at least 1 and at most {MOST} tasks, got {budget} and {K}")
         M = self.matrix.copy()
@@ -49,7 +74,16 @@ class Relatedness:
             np.fill_diagonal(M, alone)
         if not np.isfinite(M).all():
             raise ValueError("groups: the matrix must be finite; where its diagonal is not, give `alone`")
-        best = max(partitions(K, budget), key=lambda label: (round(score(M, np.array(label)), 12), -max(label)))
+        sets = [[k for k in range(K) if bits >> k & 1] for bits in range(1, 2**K)]
+        values = [0.0] + [score(M[np.ix_(B, B)], np.zeros(len(B))) for B in sets]  # of each set of tasks, by its bits
+
+        def total(label: Sequence[int]) -> float:
+            bits = [0] * (max(label) + 1)
+            for k, group in enumerate(label):
+                bits[group] |= 1 << k
+            return sum(values[b] for b in bits)
+
+        best = max(partitions(K, budget), key=lambda label: (round(total(label), 12), -max(label)))
         found: list[list[str]] = [[] for _ in range(max(best) + 1)]
         for k, group in zip(self.tasks, best, strict=True):
             found[group].append(k)

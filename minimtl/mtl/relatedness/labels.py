@@ -13,29 +13,45 @@ EULER = 0.5772156649015329
 BLOCK = 512  # rows of distances at once
 
 
-def label_correlation(labels: Mapping[str, Any]) -> Relatedness:
-    """|ρ| of the labels of tasks, {task: (N,)}, in [0, 1]: integers are classes, floating-point numbers are numbers
+def label_correlation(labels: Mapping[str, Any], missing: Any = -100) -> Relatedness:
+    """|ρ| of the labels of tasks, {task: (N,)}, in [0, 1]: floating-point numbers are numbers, integers and texts are classes
 
-    Of two tasks with numbers Pearson's |ρ|, of two with classes Cramér's V, of one with each the correlation ratio η. A label that
-    is NaN or negative (−100) is missing; a pair of tasks is measured on the samples that have both.
+    Of two tasks with numbers Pearson's |ρ|, of two with classes Cramér's V, of one with each the correlation ratio η; 0 where a
+    label does not vary. A label that is NaN or equals `missing` is missing; a pair is measured on the samples that have both.
     """
-    return pairwise("label_correlation", labels, correlation)
+    return pairwise("label_correlation", labels, correlation, missing)
 
 
-def label_information(labels: Mapping[str, Any]) -> Relatedness:
+def label_information(labels: Mapping[str, Any], missing: Any = -100) -> Relatedness:
     """I(yⱼ; yₖ) of the labels of tasks, in nats, as `label_correlation` takes them; the diagonal of tasks with numbers is NaN (∞)."""
     return pairwise(
-        "label_information", labels, lambda a, b: np.nan if a is b and a.dtype.kind == "f" else mutual_information(a, b)
+        "label_information",
+        labels,
+        lambda a, b: np.nan if a is b and numeric(a) else mutual_information(a, b),
+        missing,
     )
 
 
-def pairwise(name: str, labels: Mapping[str, Any], measure: Callable[[Array, Array], float]) -> Relatedness:
+def numeric(a: Array) -> bool:
+    """Whether labels are numbers, not classes."""
+    return bool(a.dtype.kind == "f")
+
+
+def constant(a: Array) -> bool:
+    """Whether all labels are the same: exactly, where a − mean(a) may be left with rounding errors."""
+    return bool((a == a[0]).all())
+
+
+def pairwise(name: str, labels: Mapping[str, Any], measure: Callable[[Array, Array], float], missing: Any) -> Relatedness:
     """The measure of every pair of tasks, on the samples that have both labels."""
     arrays = {k: np.asarray(getattr(y, "array", y)) for k, y in labels.items()}
     shapes = {k: a.shape for k, a in arrays.items()}
     if len(arrays) < 2 or len(set(shapes.values())) > 1 or len(next(iter(shapes.values()))) != 1:
         raise ValueError(f"{name}: needs labels (N,) of at least two tasks, equally many, got {shapes}")
-    there = {k: np.isfinite(a) if a.dtype.kind == "f" else a >= 0 for k, a in arrays.items()}
+    for k, a in arrays.items():
+        if a.dtype.kind not in "fiubU" or (numeric(a) and np.isinf(a).any()):
+            raise ValueError(f"{name}: labels must be finite numbers, integers or texts, those of {k!r} are {a.dtype}, or ∞")
+    there = {k: (a == a) & (a != missing) for k, a in arrays.items()}  # NaN is not equal to itself
     M = np.eye(len(arrays))
     for i, j in enumerate(arrays):
         for h, k in enumerate(arrays):
@@ -45,18 +61,23 @@ def pairwise(name: str, labels: Mapping[str, Any], measure: Callable[[Array, Arr
             if both.sum() < 3:
                 raise ValueError(f"{name}: tasks {j!r} and {k!r} have {both.sum()} samples in common, at least 3 are needed")
             a, b = arrays[j][both], arrays[k][both]
-            M[i, h] = M[h, i] = measure(a, a if i == h else b)
+            try:
+                M[i, h] = M[h, i] = measure(a, a if i == h else b)
+            except ValueError as error:
+                raise ValueError(f"tasks {j!r} and {k!r}: {error}") from error
     return Relatedness(list(arrays), M)
 
 
 def correlation(a: Array, b: Array) -> float:
-    """|ρ|, V or η."""
-    if a.dtype.kind == "f" and b.dtype.kind == "f":
-        return abs(pearson(a.astype(float), b.astype(float)))
-    if a.dtype.kind != "f" and b.dtype.kind != "f":
-        return cramers_v(table(a, b))
-    numbers, classes = (a, b) if a.dtype.kind == "f" else (b, a)
-    return correlation_ratio(numbers.astype(float), classes)
+    """|ρ|, V or η; 0 where one of the two does not vary."""
+    if constant(a) or constant(b):
+        return 0.0
+    if numeric(a) and numeric(b):
+        return min(1.0, abs(pearson(a.astype(float), b.astype(float))))
+    if not numeric(a) and not numeric(b):
+        return min(1.0, cramers_v(table(a, b)))
+    numbers, classes = (a, b) if numeric(a) else (b, a)
+    return min(1.0, correlation_ratio(numbers.astype(float), classes))
 
 
 @equation(
@@ -116,22 +137,36 @@ def correlation_ratio(y: Array, c: Array) -> float:
 # Mutual information
 
 
-def mutual_information(a: Any, b: Any, neighbours: int = 3) -> float:
-    """I(a; b) ≥ 0 in nats      a, b (N,): integers are classes, floating-point numbers are numbers
+def mutual_information(a: Any, b: Any, neighbours: int = 3, normalised: bool = False) -> float:
+    """I(a; b) ≥ 0 in nats      a, b (N,): floating-point numbers are numbers, integers and texts are classes
 
-    Of classes by their frequencies; of numbers by nearest neighbours (Kraskov et al. 2004); of one each alike (Ross 2014). Numbers
-    are brought to one scale first, and must not repeat often.
+    Of classes by their frequencies; `normalised` divides by the geometric mean of both entropies. Of numbers by nearest neighbours
+    (Kraskov et al. 2004); of one each alike (Ross 2014). Numbers are brought to one scale first, and must not repeat often: where
+    more than `neighbours` samples are the same there is no distance to measure, and as integers they are classes.
     """
     x, y = (np.asarray(getattr(v, "array", v)) for v in (a, b))
+    if isinstance(neighbours, bool) or not isinstance(neighbours, (int, np.integer)) or neighbours < 1:
+        raise ValueError(f"mutual_information: neighbours must be an integer ≥ 1, got {neighbours!r}")
     if x.shape != y.shape or x.ndim != 1 or len(x) <= neighbours + 1:
         raise ValueError(f"mutual_information: needs two of (N,), N > {neighbours + 1}, got {x.shape} and {y.shape}")
-    if x.dtype.kind != "f" and y.dtype.kind != "f":
-        n = table(x, y)
-        return max(0.0, plug_in(n / n.sum()))
-    if x.dtype.kind == "f" and y.dtype.kind == "f":
+    if any(v.dtype.kind not in "fiubU" or (numeric(v) and not np.isfinite(v).all()) for v in (x, y)):
+        raise ValueError(f"mutual_information: labels must be finite numbers, integers or texts, got {x.dtype} and {y.dtype}")
+    if normalised and (numeric(x) or numeric(y)):
+        raise ValueError("mutual_information: normalised needs two of classes, numbers have no entropy to divide by")
+    if constant(x) or constant(y):
+        return 0.0
+    if not numeric(x) and not numeric(y):
+        return max(0.0, normalised_plug_in(x, y) if normalised else plug_in(shares(x, y)))
+    if numeric(x) and numeric(y):
         return max(0.0, of_numbers(scaled(x), scaled(y), neighbours))
-    numbers, classes = (x, y) if x.dtype.kind == "f" else (y, x)
+    numbers, classes = (x, y) if numeric(x) else (y, x)
     return max(0.0, of_both(scaled(numbers), classes, neighbours))
+
+
+def shares(a: Array, b: Array) -> Array:
+    """The share of the samples that each pair of classes has."""
+    n = table(a, b)
+    return n / n.sum()
 
 
 @equation(
@@ -148,10 +183,32 @@ def plug_in(p: Array) -> float:
     return float((p * np.log(np.where(p > 0, p / (r * c), 1.0))).sum())
 
 
+@equation(
+    "mtl.mutual_information.normalised",
+    r"U = \frac{I(a, b)}{\sqrt{I(a, a) I(b, b)}}",
+    symbols={"I": "plug_in"},
+    shapes="a (N), b (N) → U ()",
+    source="Strehl and Ghosh 2002",
+    conventions="of classes; I(a, a) is the entropy of a",
+)
+def normalised_plug_in(a: Array, b: Array) -> float:
+    """U = I(a, b) / √(I(a, a) I(b, b))      a, b (N,): classes, of which two or more occur"""
+    I, H, K = (plug_in(shares(u, v)) for u, v in ((a, b), (a, a), (b, b)))
+    return min(1.0, I / float(np.sqrt(H * K)))
+
+
 def scaled(x: Array) -> Array:
-    """Numbers of deviation 1, in float64."""
+    """Numbers that vary, of deviation 1, in float64."""
     x = x.astype(float)
-    return x / x.std() if x.std() > 0 else x
+    return x / x.std()
+
+
+def kth(d: Array, k: int) -> Array:
+    """The k-th smallest distance of each row, which may not be 0.      (n, N) → (n, 1)"""
+    radius = np.partition(d, k - 1, axis=1)[:, k - 1 : k]
+    if not radius.all():
+        raise ValueError("mutual_information: too many numbers are the same; as integers they are classes")
+    return radius
 
 
 def digamma(n: Array) -> Array:
@@ -160,20 +217,51 @@ def digamma(n: Array) -> Array:
     return harmonic[n - 1] - EULER
 
 
+@equation(
+    "mtl.mutual_information.numbers",
+    r"I = H_{k-1} + H_{N-1} - \frac{1}{N} \sum_{i=1}^{N} (H_{u_i} + H_{v_i}), "
+    r"\quad u_i = \sum_{j=1}^{N} [j \ne i] \, [|x_i - x_j| < \varepsilon_i], "
+    r"\quad v_i = \sum_{j=1}^{N} [j \ne i] \, [|y_i - y_j| < \varepsilon_i], "
+    r"\quad \varepsilon_i = \min_{1 \le j \le N} "
+    r"\begin{cases} d_{ij} & \sum_{l=1}^{N} [d_{il} \le d_{ij}] > k \\ \infty & \text{otherwise} \end{cases}, "
+    r"\quad d_{ij} = \max(|x_i - x_j|, |y_i - y_j|), \quad H_n = \sum_{q=1}^{n} \frac{1}{q}",
+    shapes="x (N), y (N) → I ()",
+    source="Kraskov, Stögbauer and Grassberger 2004, the first estimator",
+    conventions="εᵢ is the distance to the k-th neighbour, among those counted i itself; ψ(n) = H[n−1] − γ, and γ cancels",
+)
 def of_numbers(x: Array, y: Array, k: int) -> float:
-    """ψ(k) + ψ(N) − ⟨ψ(nₓ + 1) + ψ(n_y + 1)⟩, nₓ and n_y the points nearer in one coordinate than the k-th neighbour in both."""
+    """I = H[k − 1] + H[N − 1] − 1/N Σᵢ (H[uᵢ] + H[vᵢ])      x, y (N,): numbers, of one scale
+
+    uᵢ = Σⱼ [j ≠ i] [|xᵢ − xⱼ| < εᵢ];  vᵢ = Σⱼ [j ≠ i] [|yᵢ − yⱼ| < εᵢ];  dᵢⱼ = max(|xᵢ − xⱼ|, |yᵢ − yⱼ|);  Hₙ = Σ_q 1/q
+    That is ψ(k) + ψ(N) − ⟨ψ(u + 1) + ψ(v + 1)⟩: uᵢ and vᵢ others are nearer in one coordinate than the k-th neighbour in both.
+    """
     N, terms = len(x), []
     for start in range(0, N, BLOCK):
         dx, dy = (np.abs(v[start : start + BLOCK, None] - v) for v in (x, y))
         rows = np.arange(len(dx))
         dx[rows, start + rows] = dy[rows, start + rows] = np.inf  # no point is its own neighbour
-        radius = np.partition(np.maximum(dx, dy), k - 1, axis=1)[:, k - 1 : k]
+        radius = kth(np.maximum(dx, dy), k)
         terms.append(digamma((dx < radius).sum(axis=1) + 1) + digamma((dy < radius).sum(axis=1) + 1))
     return float(digamma(np.array([k]))[0] + digamma(np.array([N]))[0] - np.concatenate(terms).mean())
 
 
+@equation(
+    "mtl.mutual_information.mixed",
+    r"I = H_{N-1} + H_{k-1} - \frac{1}{N} \sum_{i=1}^{N} (H_{s_i - 1} + H_{m_i - 1}), "
+    r"\quad s_i = \sum_{j=1}^{N} [c_j = c_i], "
+    r"\quad m_i = \sum_{j=1}^{N} [j \ne i] \, [|x_i - x_j| \le \varepsilon_i], "
+    r"\quad \varepsilon_i = \min_{1 \le j \le N} \begin{cases} |x_i - x_j| & "
+    r"\sum_{l=1}^{N} [c_l = c_i \land |x_i - x_l| \le |x_i - x_j|] > k \\ \infty & \text{otherwise} \end{cases}, "
+    r"\quad H_n = \sum_{q=1}^{n} \frac{1}{q}",
+    shapes="x (N), c (N) → I ()",
+    source="Ross 2014",
+    conventions="εᵢ is the distance to the k-th neighbour of the same class; classes of k samples or fewer are left out",
+)
 def of_both(x: Array, c: Array, k: int) -> float:
-    """ψ(N) + ψ(k) − ⟨ψ(N_c) + ψ(m)⟩, m the points as near as the k-th neighbour of one's own class; classes of one are left out."""
+    """I = H[N − 1] + H[k − 1] − 1/N Σᵢ (H[sᵢ − 1] + H[mᵢ − 1])      x (N,): numbers, c (N,): classes
+
+    That is ψ(N) + ψ(k) − ⟨ψ(s) + ψ(m)⟩: mᵢ others are as near as the k-th neighbour of i's own class, which has sᵢ samples.
+    """
     _, where, sizes = np.unique(c, return_inverse=True, return_counts=True)
     kept = sizes[where] > k
     x, where = x[kept], where[kept]
@@ -185,7 +273,7 @@ def of_both(x: Array, c: Array, k: int) -> float:
         rows = np.arange(len(d))
         d[rows, start + rows] = np.inf
         same = np.where(where[start : start + BLOCK, None] == where, d, np.inf)
-        radius = np.partition(same, k - 1, axis=1)[:, k - 1 : k]
+        radius = kth(same, k)
         inside.append((d <= radius).sum(axis=1))
     terms = digamma(own) + digamma(np.concatenate(inside))
     return float(digamma(np.array([len(x)]))[0] + digamma(np.array([k]))[0] - terms.mean())
