@@ -25,7 +25,7 @@ from minimtl.ops.create import (
     zeros_like,
 )  # fmt: skip
 from minimtl.ops.elementwise import abs, cos, exp, log, relu, sigmoid, sin, sqrt, tanh
-from minimtl.ops.linalg import einsum, matmul
+from minimtl.ops.linalg import einsum, matmul, nuclear_norm
 from minimtl.ops.reduce import (
     all, any, argmax, argmin, log_softmax, logsumexp, max, mean, min, norm, softmax, std, sum, var,
 )  # fmt: skip

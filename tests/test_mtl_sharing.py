@@ -262,8 +262,15 @@ def test_a_penalty_on_their_distance_draws_networks_together() -> None:
         (lambda: mtl.CrossStitch(list, heads(2)), "at least one, got 0"),
         (lambda: mtl.SoftSharing({"a": nn.Linear(2, 2)}, heads(2)), r"a network for each of \['a', 'b'\], got \['a'\]"),
         (lambda: mtl.PLE([], [], heads(2)), "PLE: needs in_features for each of 0 levels"),
-        (lambda: mtl.CGC(lambda: nn.Linear(6, 4), 6, heads(2), shared=0, own=0), "CGC: needs at least one expert"),
-        (lambda: mtl.MMoE(lambda: nn.Linear(6, 4), 6, heads(2), experts=0), "MMoE: needs at least one expert"),
+        (lambda: mtl.CGC(lambda: nn.Linear(6, 4), 6, heads(2), shared=0), "CGC: needs at least one shared expert"),
+        (lambda: mtl.MMoE(lambda: nn.Linear(6, 4), 6, heads(2), experts=0), "MMoE: needs at least one shared expert"),
+        (
+            lambda: mtl.MMoE(lambda: nn.Linear(6, 4), 5, heads(2))(mm.ones(2, 6)),
+            "level 0 gets 6 numbers a sample, in_features says 5",
+        ),
+        (lambda: mtl.MTAN(vector_stages(), heads(2), [5, 5])(mm.ones(2, 6)), r"stage 1 gives \(2, 4\), must give \(N, 5\)"),
+        (lambda: mtl.CrossStitch(lambda one=vector_stages(): one, heads(2)), "the same module twice"),
+        (lambda: mtl.Penalty(lambda θ: θ[0], 1)(nn.Linear(2, 2)), "R must give a scalar"),
         (lambda: mtl.MTAN(vector_stages(), heads(2), [5]), "the width of each of 2 stages"),
         (lambda: mtl.Penalty(mtl.l2, -1), "weight must be finite and not negative"),
         (lambda: mtl.Penalty(mtl.l2, 1, on="φ"), "on must be 'shared'"),
@@ -280,9 +287,33 @@ def test_a_head_that_reaches_into_an_expert_is_refused() -> None:
     expert = nn.Linear(6, 4)
     with pytest.raises(ValueError, match=r"MMoE: head 'a' has a parameter .* of 'shared'"):
         mtl.MMoE(lambda: expert, 6, {"a": expert, "b": nn.Linear(4, 1)}, experts=1)
+    with pytest.raises(TypeError, match="a function that makes modules, anew each time, got Linear"):
+        mtl.MMoE(expert, 6, heads(2))
+    with pytest.raises(TypeError, match="R must be a function"):
+        mtl.Penalty(nn.MSELoss, 1)
+    with pytest.raises(TypeError, match="needs a model that tells φ from θₖ"):
+        mtl.Penalty(mtl.l2, 1, on="shared")(nn.Linear(2, 2))
     network = nn.Linear(6, 4)
     with pytest.raises(ValueError, match=r"SoftSharing: head 'b' has a parameter"):
         mtl.SoftSharing({"a": network, "b": network}, heads(2))
+
+
+@pytest.mark.parametrize("own", [0, 1, 2])
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_of_levels_of_experts_exactly_what_one_loss_reaches_is_its_tasks(depth: int, own: int) -> None:
+    mm.manual_seed(0)
+    model = mtl.PLE([lambda: nn.Linear(4, 4)] * depth, [4] * depth, heads(2), shared=1, own=own)
+    x, φ = mm.randn(3, 4), set(model.shared_parameters())
+    p = list(model.parameters())
+    gradients = [mm.grad(L, p, retain_graph=True, allow_unused=True) for L in losses(model, x).values()]
+    for q, *reached in zip(p, *gradients):
+        assert (q in φ) == (sum(g is not None for g in reached) > 1)
+
+
+def test_a_head_tied_to_its_own_network_counts_once() -> None:
+    network = nn.Linear(6, 4)
+    model = mtl.SoftSharing({"a": network, "b": nn.Linear(6, 4)}, {"a": network, "b": nn.Linear(4, 2)})
+    assert len(list(model.task_parameters("a"))) == 2
 
 
 def test_a_planted_error_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

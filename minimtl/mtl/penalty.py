@@ -100,6 +100,8 @@ class Penalty:
     """
 
     def __init__(self, R: Callable[[Any], Tensor], weight: float, on: str | Callable[[Any], Any] = "all") -> None:
+        if isinstance(R, type) or not callable(R):
+            raise TypeError(f"Penalty: R must be a function of parameters, got {R!r}")
         if not (isinstance(weight, (int, float)) and math.isfinite(weight) and weight >= 0):
             raise ValueError(f"Penalty: weight must be finite and not negative, got {weight!r}")
         if not callable(on) and on not in ("shared", "tasks", "all", "across"):
@@ -110,6 +112,8 @@ class Penalty:
         """What R is of."""
         if callable(self.on):
             return self.on(model)
+        if self.on != "all" and not hasattr(model, "shared_parameters"):
+            raise TypeError(f"Penalty: on={self.on!r} needs a model that tells φ from θₖ, {type(model).__name__} does not")
         if self.on == "all":
             return list(model.parameters())
         if self.on == "shared":
@@ -119,4 +123,7 @@ class Penalty:
 
     def __call__(self, model: nn.Module) -> Tensor:
         """λR"""
-        return self.weight * self.R(self.parameters(model))
+        value = self.R(self.parameters(model))
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            raise ValueError(f"Penalty: R must give a scalar Tensor, got {value!r:.100}")
+        return self.weight * value

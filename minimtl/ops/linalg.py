@@ -58,8 +58,10 @@ def nuclear_norm(A: Array) -> Result:
     Where a singular value is 0 there is no derivative; the gradient is then that of the others, one of least length among many.
     """
     check.floating("nuclear_norm", A)
-    if A.ndim != 2:
-        raise ValueError(f"nuclear_norm: A must be a matrix (n, m), got {A.shape}")
+    if A.ndim != 2 or A.dtype == np.float16:
+        raise ValueError(f"nuclear_norm: A must be a matrix (n, m) of float32 or float64, got {A.dtype} {A.shape}")
+    if not np.isfinite(A).all():
+        return np.full((), np.nan, A.dtype), lambda G: np.full_like(A, np.nan)
     U, σ, Vt = np.linalg.svd(A, full_matrices=False)
     kept = σ > σ.max(initial=0) * max(A.shape) * np.finfo(A.dtype).eps
     return σ.sum(), lambda G: G * (U[:, kept] @ Vt[kept])

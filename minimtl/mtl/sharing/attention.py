@@ -48,7 +48,7 @@ class MTAN(Sharing):
         super().__init__(heads)
         if not stages or len(stages) != len(widths):
             raise ValueError(f"MTAN: needs the width of each of {len(stages)} stages, at least one, got {list(widths)}")
-        self.stages = nn.ModuleList(stages)
+        self.stages, self.widths = nn.ModuleList(stages), list(widths)
         inputs = [w + before for w, before in zip(widths, [0, *widths])]
         self.masks = nn.ModuleDict({k: nn.ModuleList(Attention(i, w) for i, w in zip(inputs, widths)) for k in heads})
         self.check_owners()
@@ -58,8 +58,10 @@ class MTAN(Sharing):
 
     def task_features(self, x: Any, tasks: Sequence[str]) -> dict[str, Any]:
         shared = []
-        for stage in self.stages:
+        for i, (stage, width) in enumerate(zip(self.stages, self.widths, strict=True)):
             x = stage(x)
+            if x.ndim not in (2, 4) or x.shape[1] != width:
+                raise ValueError(f"MTAN: stage {i} gives {x.shape}, must give (N, {width}) or (N, {width}, H, W)")
             shared.append(x)
         return {k: self.masked(k, shared) for k in tasks}
 

@@ -1,10 +1,12 @@
 """What a sharing is: features for each task, and under them its head."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from minimtl import nn
+
+T = TypeVar("T")
 
 
 class Sharing(nn.Module, ABC):
@@ -56,4 +58,20 @@ class Sharing(nn.Module, ABC):
 
     def task_parameters(self, task: str) -> Iterator[nn.Parameter]:
         """θₖ: the head, and what else only this task's loss reaches."""
-        return (p for part in (self.heads[task], *self.own_parts(task)) for p in part.parameters())
+        own = (p for part in (self.heads[task], *self.own_parts(task)) for p in part.parameters())
+        return iter(dict.fromkeys(own))
+
+
+def copies(name: str, make: Callable[[], T], n: int) -> list[T]:
+    """What a function makes, n times; each time it must be new."""
+    if isinstance(make, nn.Module) or not callable(make):
+        raise TypeError(f"{name}: needs a function that makes modules, anew each time, got {type(make).__name__}")
+    made = [make() for _ in range(n)]
+    seen: set[nn.Parameter] = set()
+    for one in made:
+        parts: Any = one if isinstance(one, Sequence) else [one]
+        own = {p for part in parts for p in part.parameters()}
+        if own & seen:
+            raise ValueError(f"{name}: the function gives the same module twice; it must make a new one at each call")
+        seen |= own
+    return made

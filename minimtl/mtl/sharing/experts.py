@@ -6,7 +6,7 @@ from typing import Any
 from minimtl import nn
 from minimtl.autograd import Tensor
 from minimtl.equation import equation
-from minimtl.mtl.sharing.base import Sharing
+from minimtl.mtl.sharing.base import Sharing, copies
 from minimtl.ops import softmax, stack
 
 Expert = Callable[[], nn.Module]
@@ -31,8 +31,10 @@ class Level(nn.Module):
     gate over all, whose mixture the shared experts of the next level take."""
 
     def __init__(self, expert: Expert, shared: int, own: int, tasks: Sequence[str], in_features: int, last: bool) -> None:
-        self.shared = nn.ModuleList(expert() for _ in range(shared))
-        self.own = nn.ModuleDict({k: nn.ModuleList(expert() for _ in range(own)) for k in tasks})
+        made = iter(copies("experts", expert, shared + own * len(tasks)))
+        self.shared = nn.ModuleList(next(made) for _ in range(shared))
+        self.own = nn.ModuleDict({k: nn.ModuleList(next(made) for _ in range(own)) for k in tasks})
+        self.in_features = in_features
         self.gates = nn.ModuleDict({k: nn.Linear(in_features, own + shared, bias=False) for k in tasks})
         self.gate = None if last else nn.Linear(in_features, own * len(tasks) + shared, bias=False)
 
@@ -91,23 +93,26 @@ class PLE(Sharing):
             raise ValueError(
                 f"{name}: needs in_features for each of {len(levels)} levels, at least one, got {list(in_features)}"
             )
-        if shared < 0 or own < 0 or shared + own == 0:
-            raise ValueError(f"{name}: needs at least one expert, got shared={shared}, own={own}")
-        last = len(levels) - 1
+        if shared < 1 or own < 0:
+            raise ValueError(f"{name}: needs at least one shared expert, got shared={shared}, own={own}")
+        last, self.own = len(levels) - 1, own
         self.levels = nn.ModuleList(
             Level(expert, shared, own, list(heads), n, i == last) for i, (expert, n) in enumerate(zip(levels, in_features))
         )
         self.check_owners()
 
     def own_parts(self, task: str) -> Iterable[nn.Module]:
-        """On the last level a task's experts and gate, and its gate before: what that mixes no other task takes."""
-        *before, last = self.levels
-        gates = [level.gates[task] for level in before[-1:]]  # type: ignore[attr-defined]
-        return (last.own[task], last.gates[task], *gates)  # type: ignore[attr-defined]
+        """On the last level a task's experts and gate, and its gate before: what that mixes no other task takes. Without experts of
+        its own nothing that its gates mix ever reaches another."""
+        levels: list[Any] = list(self.levels)
+        return (levels[-1].own[task], *(level.gates[task] for level in (levels[-2:] if self.own else levels)))
 
     def task_features(self, x: Any, tasks: Sequence[str]) -> dict[str, Any]:
         xs, common = dict.fromkeys(self.heads, x), x
-        for level in self.levels:
+        for i, level in enumerate(self.levels):
+            seen, wanted = flat(common).shape[1], level.in_features  # type: ignore[attr-defined]
+            if seen != wanted:
+                raise ValueError(f"{type(self).__name__}: level {i} gets {seen} numbers a sample, in_features says {wanted}")
             xs, common = level(xs, common, tasks)
         return xs
 

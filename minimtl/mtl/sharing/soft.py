@@ -6,7 +6,7 @@ from typing import Any
 from minimtl import nn
 from minimtl.autograd import Tensor
 from minimtl.equation import equation
-from minimtl.mtl.sharing.base import Sharing
+from minimtl.mtl.sharing.base import Sharing, copies
 from minimtl.ops import eye, stack
 
 Stages = Callable[[], Sequence[nn.Module]]
@@ -46,7 +46,7 @@ class CrossStitch(Sharing):
 
     def __init__(self, stages: Stages, heads: Mapping[str, nn.Module]) -> None:
         super().__init__(heads)
-        columns = {k: list(stages()) for k in heads}
+        columns = dict(zip(heads, map(list, copies("CrossStitch", stages, len(heads))), strict=True))
         depth, T = len(next(iter(columns.values()))), len(columns)
         if depth == 0 or any(len(column) != depth for column in columns.values()):
             raise ValueError(f"CrossStitch: stages() must make the same number of stages, at least one, got {depth}")
