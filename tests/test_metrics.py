@@ -89,6 +89,12 @@ def test_binary_outputs_are_predicted_by_their_sign() -> None:
     assert METRICS["accuracy"](output, target) == pytest.approx(2 / 3)
 
 
+def test_one_hot_labels_are_the_classes_of_their_largest() -> None:
+    p, t = np.random.default_rng(0).integers(0, 3, (2, 9))
+    for name in CLASSES:
+        assert METRICS[name](logits(p, 3), logits(t, 3)) == METRICS[name](logits(p, 3), mm.tensor(t))
+
+
 def test_a_mean_over_batches_would_be_wrong() -> None:
     """The planted error: F1 averaged over batches is not the F1 of all."""
     p, t = np.array([0, 0, 1, 1]), np.array([0, 0, 0, 1])

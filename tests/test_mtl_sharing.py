@@ -1,6 +1,7 @@
 """What tasks share: φ and θₖ told apart in every model, formulas against naive ones, any trunk; and penalties across tasks."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -269,7 +270,7 @@ def test_a_penalty_on_their_distance_draws_networks_together() -> None:
             "level 0 gets 6 numbers a sample, in_features says 5",
         ),
         (lambda: mtl.MTAN(vector_stages(), heads(2), [5, 5])(mm.ones(2, 6)), r"stage 1 gives \(2, 4\), must give \(N, 5\)"),
-        (lambda: mtl.CrossStitch(lambda one=vector_stages(): one, heads(2)), "the same module twice"),
+        (lambda: mtl.CrossStitch(partial(list, vector_stages()), heads(2)), "the same module twice"),
         (lambda: mtl.Penalty(lambda θ: θ[0], 1)(nn.Linear(2, 2)), "R must give a scalar"),
         (lambda: mtl.MTAN(vector_stages(), heads(2), [5]), "the width of each of 2 stages"),
         (lambda: mtl.Penalty(mtl.l2, -1), "weight must be finite and not negative"),

@@ -3,9 +3,9 @@
     METRICS["f1"](output, target)                      of one batch
     METRICS["f1"].value(s1 + s2), sᵢ = .sums(…)        of two together
 
-Of classes they need outputs (N, C, …), the largest of which is predicted, and classes (N, …); or outputs of the shape of their
-targets, which are 0 or 1, predicted where an output is greater than 0. Labels of −100 do not count. Of numbers they need outputs and
-targets of one shape.
+Of classes they need outputs (N, C, …), the largest of which is predicted, and classes (N, …), or distributions (N, C, …), as one-hot
+labels, whose largest is the class; or outputs (N) or (N, 1) and targets 0 or 1, predicted where an output is greater than 0. Labels of
+−100 do not count. Of numbers they need outputs and targets of one shape.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,9 @@ class Metric:
 def predicted(output: Tensor, target: Tensor) -> tuple[Array, Array, int]:
     """True classes, predicted classes, as long rows, and how many classes there are."""
     x, t = to_numpy(output.array), to_numpy(target.array)
-    if x.shape == t.shape and x.dtype.kind == "f":
+    if x.shape == t.shape and x.ndim > 1 and x.shape[1] > 1:
+        t = t.argmax(axis=1)
+    elif x.shape == t.shape and x.dtype.kind == "f":
         if not np.isin(t, (0, 1)).all():
             raise ValueError("metric: targets in the shape of the outputs must be 0 or 1")
         return t.ravel().astype(np.int64), (x > 0).ravel().astype(np.int64), 2

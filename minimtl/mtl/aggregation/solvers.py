@@ -103,6 +103,6 @@ def bargain(G: Array) -> Array:
         step = np.linalg.solve(G * scale + np.eye(len(G)), -slope * α)
         δ = float(np.sqrt(max(-(slope * α) @ step, 0.0)))
         α = α * (1 + (step if δ < 0.25 else step / (1 + δ)))
-        if δ < 1e-15:
+        if δ < 1e-8:  # what is left is δ² of it
             break
     return α
