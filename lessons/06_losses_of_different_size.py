@@ -11,19 +11,21 @@ weightings of losses do about it.
 
 $$f_k(x) = \sigma_k \tanh((B + \varepsilon_k)\, x)$$
 
-$B$ is common to the tasks, $\varepsilon_k$ small and a task's own, $\sigma = (1, 100)$; the loss is the mean squared error, so that the second counts
-$100^2$ times as much at first. GradNorm (`mtl.gradnorm`) moves weights $w_k$ so that the gradients of all tasks, $w_k n_k$, are of one
+$B$ is common to the tasks, $\varepsilon_k$ small and a task's own, $\sigma = (1, 100)$; the loss is the mean squared error, so that the
+second counts $100^2$ times as much at first. GradNorm (`mtl.gradnorm`) moves weights $w_k$ so that the gradients of all tasks, $w_k n_k$, are of one
 size, but for how far each task has come:
 
 $$F = \sum_{k=1}^{K} |w_k n_k - \bar{G} r_k^\alpha|, \quad \bar{G} = \frac{1}{K} \sum_{j=1}^{K} w_j n_j$$
 
-Uncertainty (`mtl.uncertainty`), IMTL-L (`mtl.imtl_l`), the geometric mean (`mtl.gls`) and FAMO (`mtl.famo`) get there by other ways; DWA (`mtl.dwa`) and
-random weights (`mtl.rlw`) do not look at the size of a loss. Judged by $\sum_k L_k / L_k(0)$: what is left of each loss, relative to what it was.
+Uncertainty (`mtl.uncertainty`), IMTL-L (`mtl.imtl_l`), the geometric mean (`mtl.gls`) and FAMO (`mtl.famo`) get there by other ways;
+DWA (`mtl.dwa`) and random weights (`mtl.rlw`) do not look at the size of a loss. Judged by $\sum_k L_k / L_k(0)$: what is left of each
+loss, relative to what it was.
 """
 
 # %%
 import argparse
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +75,7 @@ class Batches:
 def network() -> mtl.HardSharing:
     """Four layers of 100 with ReLU are φ, a linear layer each head."""
     sizes = [INPUT, *[WIDTH] * 4]
-    layers = [layer for a, b in zip(sizes, sizes[1:], strict=False) for layer in (nn.Linear(a, b), nn.ReLU())]
+    layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.ReLU())]
     return mtl.HardSharing(nn.Sequential(*layers), {k: nn.Linear(WIDTH, OUTPUT) for k in SIGMA})
 
 
@@ -91,7 +93,7 @@ METHODS: dict[str, Callable[[], W.Weighting | None]] = {
 
 # %%
 def run(name: str, seed: int, epochs: int = EPOCHS) -> dict[str, float]:
-    """{task: its loss on the test data over that of the untrained network}, and the weight of the small task against the large one's."""
+    """{task: its test loss over that of the untrained network}, and the weight of the small task over the large one's."""
     mm.manual_seed(seed)
     sets = problem(seed)
     model = network()

@@ -48,6 +48,15 @@ def test_an_ensemble_of_classifiers_averages_probabilities() -> None:
     np.testing.assert_allclose(y["b"].numpy(), np.mean([m(x)["b"].numpy() for m in models], axis=0), rtol=1e-5, atol=1e-6)
 
 
+def test_an_ensemble_of_models_of_different_tasks_asks_each_for_its_own() -> None:
+    mm.manual_seed(0)
+    a, b = (mtl.HardSharing(nn.Identity(), {k: nn.Linear(3, 2)}) for k in "ab")
+    x = {"a": mm.randn(2, 3), "b": mm.randn(4, 3)}
+    y = mtl.Ensemble([a, b])(x)
+    assert y["a"].tolist() == a({"a": x["a"]})["a"].tolist()
+    assert y["b"].tolist() == b({"b": x["b"]})["b"].tolist()
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one model"):
         mtl.average([])

@@ -5,7 +5,7 @@ taught by all). Averaged weights make sense only near one another, as after trai
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from minimtl import nn
@@ -69,7 +69,8 @@ class Ensemble(nn.Module):
         """The mean outputs of the models that have the task."""
         found: dict[str, list[Any]] = {}
         for model in self.models:
-            for k, ŷ in model(x).items():
+            own = {k: x[k] for k in x if k in getattr(model, "heads", x)} if isinstance(x, Mapping) else x
+            for k, ŷ in model(own).items():
                 found.setdefault(k, []).append(ŷ)
         return {k: self.mean(k, outputs) for k, outputs in found.items()}
 
