@@ -11,15 +11,15 @@ weightings of losses do about it.
 
 $$f_k(x) = \sigma_k \tanh((B + \varepsilon_k)\, x)$$
 
-$B$ is common to the tasks, $\varepsilon_k$ small and a task's own, $\sigma = (1, 100)$; the loss is the mean squared error, so that the
-second counts $100^2$ times as much at first. GradNorm (`mtl.gradnorm`) moves weights $w_k$ so that the gradients of all tasks, $w_k n_k$, are of one
-size, but for how far each task has come:
+$B$ is common to the tasks, $\varepsilon_k$ small and a task's own, $\sigma = (1, 100)$; the loss is the mean squared error, so
+that the second counts $100^2$ times as much at first. GradNorm (`mtl.gradnorm`) moves weights $w_k$ so that the gradients of all
+tasks, $w_k n_k$, are of one size, but for how far each task has come:
 
 $$F = \sum_{k=1}^{K} |w_k n_k - \bar{G} r_k^\alpha|, \quad \bar{G} = \frac{1}{K} \sum_{j=1}^{K} w_j n_j$$
 
-Uncertainty (`mtl.uncertainty`), IMTL-L (`mtl.imtl_l`), the geometric mean (`mtl.gls`) and FAMO (`mtl.famo`) get there by other ways;
-DWA (`mtl.dwa`) and random weights (`mtl.rlw`) do not look at the size of a loss. Judged by $\sum_k L_k / L_k(0)$: what is left of each
-loss, relative to what it was.
+Uncertainty (`mtl.uncertainty`), IMTL-L (`mtl.imtl_l`), the geometric mean (`mtl.gls`) and FAMO (`mtl.famo`) get there by other
+ways; DWA (`mtl.dwa`) and random weights (`mtl.rlw`) do not look at the size of a loss. Judged by $\sum_k L_k / L_k(0)$: what is
+left of each loss, relative to what it was.
 """
 
 # %%

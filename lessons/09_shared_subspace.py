@@ -2,8 +2,9 @@
 r"""
 # What there is to share: two regressions on one subspace, and on noise
 
-**Goal** D2's system, made to work: two regressions from data sets of their own, one shared layer, and the $\lambda R(\theta)$ that
-D2 prints and never uses. On data that have something in common, on D2's own data, which have not; and the transfer that its listing promises.
+**Goal** D2's system, made to work: two regressions from data sets of their own, one shared layer, and the $\lambda R(\theta)$
+that D2 prints and never uses. On data that have something in common, on D2's own data, which have not; and the transfer that its
+listing promises.
 
 **Needs** Lesson 2.  **Time** 15 minutes.
 
@@ -12,8 +13,9 @@ D2 prints and never uses. On data that have something in common, on D2's own dat
 $$L(\theta) = \sum_{i=1}^{n} L_i(\theta) + \lambda R(\theta)$$
 
 Here $R$ is ½‖θ‖² (`mtl.l2`); or, where every task has a network of its own, what keeps the two together: their distance
-(`mtl.l2_distance`) or the trace norm of both as one matrix (`mtl.trace_norm`). The planted data are
-$y_k = a_k^\top \mathrm{relu}(B x) + \text{noise}$ with one $B$ of 3 × 10 for all tasks: a subspace of three dimensions is all that matters of $x$.
+(`mtl.l2_distance`) or the trace norm of both as one matrix (`mtl.trace_norm`). The planted data are $y_k = a_k^\top
+\mathrm{relu}(B x) + \text{noise}$ with one $B$ of 3 × 10 for all tasks: a subspace of three dimensions is all that matters of
+$x$.
 
 D2's listing cannot run: a `Sequential` of tensors cannot be built, two inputs go to a model with one, and a layer of ten is added
 behind outputs of one. Its targets are noise, independent of its inputs.

@@ -108,8 +108,8 @@ def scheduled(name: str, root: str | None, seed: int, part: float = 1.0) -> dict
 
 # %% [markdown]
 r"""
-**Trained apart, then made one** (D4 §3.2: "independent parallel with fusion"). Both networks start from the same trunk. Averaging needs
-that; the student needs neither, but the teachers' answers on its pictures.
+**Trained apart, then made one** (D4 §3.2: "independent parallel with fusion"). Both networks start from the same trunk. Averaging
+needs that; the student needs neither, but the teachers' answers on its pictures.
 """
 
 
@@ -185,7 +185,8 @@ def study(root: str | None, seeds: Any) -> dict[str, Table]:
 r"""
 **You should see** CLAIMS
 
-**Your turn** Give the second task the rate 1e-4, in a run of its own behind the first. Does the first forget less? What does the second pay?
+**Your turn** Give the second task the rate 1e-4, in a run of its own behind the first. Does the first forget less? What does the
+second pay?
 """
 
 

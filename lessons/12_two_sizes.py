@@ -12,11 +12,11 @@ size; labels one-hot. Does either task gain from the other's pictures?
 $$L = \sum_{k=1}^{K} \sum_{i=1}^{N_k} l_k(f_k(x_{ki}; \theta_k, \phi), y_{ki})$$
 
 (`mtl.total_loss`, as means over batches.) The labels are one-hot, $l_k$ is the cross-entropy of distributions
-(`nn.soft_cross_entropy`). What makes one base fit two sizes is average pooling over the whole picture (`nn.adaptive_avg_pool2d`): as many
-features as channels, whatever the size.
+(`nn.soft_cross_entropy`). What makes one base fit two sizes is average pooling over the whole picture (`nn.adaptive_avg_pool2d`):
+as many features as channels, whatever the size.
 
-D4's listing has VGG16 as base, heads of 1,000 and 10 classes, pictures of 224² and 128². As printed it cannot run: there is no argument
-`VGG16(inputs=)`, `Flatten` is given a model, and the second input is never used.
+D4's listing has VGG16 as base, heads of 1,000 and 10 classes, pictures of 224² and 128². As printed it cannot run: there is no
+argument `VGG16(inputs=)`, `Flatten` is given a model, and the second input is never used.
 """
 
 # %%
