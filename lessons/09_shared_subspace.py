@@ -175,7 +175,12 @@ def study(seeds: Any) -> dict[str, Table]:
 
 # %% [markdown]
 r"""
-**You should see** CLAIMS
+**You should see** On planted data one shared layer halves the error of networks that are alone, and a penalty of λ = 0.01 lowers
+it further; at λ = 0.1 it takes nearly all of that back. Soft sharing by distance comes close at λ = 1, by the trace norm less so.
+Without λ, two networks that are alone also gain from a penalty: not all of the gain is the company's. On D2's own data there is
+nothing to learn: every network is worse than the mean of the targets, whatever it shares, contrary to what the document suggests.
+The third task, from 20 samples, is better in the mean with the shared layer, frozen above all, but over ten seeds the intervals
+of the gains still hold 0.
 
 **Your turn** Give the tasks subspaces of their own: draw B anew for each task in `planted`. Which rows of the table turn round?
 """

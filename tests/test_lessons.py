@@ -8,7 +8,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import minimtl as mm
 from minimtl import equations
+from minimtl.mtl.batches import Epoch
+from minimtl.training import Table, read
 from tests.bench.peers import ROOT, lesson
 
 LESSONS = sorted(path.stem for path in (ROOT / "lessons").glob("[0-9]*.py"))
@@ -105,3 +108,101 @@ def test_the_map_agrees_and_misprints_are_found(capsys: pytest.CaptureFixture[st
     assert said.count("my.softsign.vjp  notices") == 3
     assert "MISSES" not in said
     assert "my.softsign" not in {e.id for e in equations.all()}
+
+
+def test_a_second_task_takes_from_the_first(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = lesson("10_one_after_the_other").main(None, sizes=(1000, 500), epochs=4)
+    assert numbers["digit, then angle: forgotten"] > 0.1
+    assert numbers["both at once: forgotten"] < 0.05
+    assert numbers["both at once: digit"] > numbers["digit, then angle: digit"] + 0.1
+    for k in ("digit", "angle"):
+        assert numbers[f"trunks averaged: {k}"] < numbers[f"each task alone: {k}"] - 0.1
+    said = capsys.readouterr().out
+    assert "Digits: rendered from fonts; of each task 1,000 pictures" in said
+    assert f"of digit forgotten: {100 * numbers['digit, then angle: forgotten']:.1f} points" in said
+    assert said.count("Made by `python lessons/10_one_after_the_other.py --data DIR --study`") == 2
+
+
+def test_angles_fall_into_five_classes_of_twelve_degrees() -> None:
+    module = lesson("10_one_after_the_other")
+    angles = np.radians(np.array([-30, -18.1, -17.9, -6.1, -5.9, 0, 5.9, 6.1, 17.9, 18.1, 30], np.float32))
+    assert module.five(mm.tensor(angles)).numpy().tolist() == [0, 0, 1, 1, 2, 2, 2, 3, 3, 4, 4]
+
+
+def test_the_first_head_stands_still_while_the_trunk_moves() -> None:
+    module, states = lesson("10_one_after_the_other"), []
+    training, test = module.loaders(None, (96, 32), 0)
+    mm.manual_seed(0)
+    model = module.network()
+
+    class Watched(list):
+        """Batches that note, whenever they are read, what the parameters are."""
+
+        def __iter__(self):
+            states.append({name: t.numpy().copy() for name, t in model.state_dict().items()})
+            return super().__iter__()
+
+    watched = {"digit": Watched(test["digit"]), "angle": test["angle"]}
+    rule = module.schedule.Sequential(["digit", "angle"])
+    trainer = module.mtl.Trainer(model, module.tasks(), module.adam(model.parameters()), schedule=rule)
+    trainer.fit(training, 2, watched, verbose=False)
+    before, after = states
+    for name in before:
+        assert np.array_equal(before[name], after[name]) == name.startswith("heads.digit"), name
+
+
+def test_the_schedules_see_equally_many_pictures() -> None:
+    module, seen = lesson("10_one_after_the_other"), {}
+    training, _ = module.loaders(None, (96, 32), 0)
+    for name, make in module.SCHEDULES.items():
+        rule = make()
+        epochs = 2 * (1 + isinstance(rule, module.schedule.Sequential))
+        now = [k for e in range(epochs) for *_, k in Epoch(training, module.NAMES, rule, e + 1, epochs)]
+        seen[name] = len(now), sum(map(len, now))
+    assert seen.pop("both at once") == (6, 12)
+    assert set(seen.values()) == {(12, 12)}
+
+
+def part(table: Table, row: str, column: str) -> tuple[float, float]:
+    """The two ends of an interval in a table."""
+    mean, half = (float(number) for number in table[row][column].split(" ± "))
+    return mean - half, mean + half
+
+
+def test_what_is_said_of_schedules_is_in_the_table() -> None:
+    table = read(ROOT / "lessons" / "tables" / "one_after_the_other.md")
+    assert table.about.startswith("7 seeds") and "real MNIST" in table.about
+    first, second = "digit, then angle", "angle, then digit"
+    assert [round(float(n)) for n in table[first]["digit least … most"].split(" … ")] == [15, 34]
+    assert round(table.number(first, "digit forgotten")) == 23
+    assert round(table.number(second, "angle forgotten")) == 32
+    for name in ("both at once", "in turns", "drawn"):
+        for k in ("digit", "angle"):
+            assert table.number(name, f"{k} forgotten") < 1
+            assert part(table, name, f"{k} forgotten")[1] < part(table, first if k == "digit" else second, f"{k} forgotten")[0]
+    for k, name in (("digit", second), ("angle", first)):  # the task that comes last, against both at once
+        assert part(table, name, k)[1] > part(table, "both at once", k)[0]
+    anew, start = f"{first}, then new heads", read(ROOT / "lessons" / "tables" / "fusion.md")
+    assert round(table.number(anew, "digit") - table.number(first, "digit")) == 20
+    assert part(table, anew, "digit")[0] > part(start, "trunk as it started, new heads", "digit")[1] + 20
+
+
+def test_what_is_said_of_fusion_is_in_the_table() -> None:
+    table = read(ROOT / "lessons" / "tables" / "fusion.md")
+    gains = {row[0]: [part(table, row[0], f"{k} − alone") for k in ("digit", "angle")] for row in table.rows}
+    assert [round(table.number("both at once", f"{k} − alone"), 1) for k in ("digit", "angle")] == [-0.6, -2.1]
+    assert all(high < 0 for _, high in gains["both at once"])
+    turns = read(ROOT / "lessons" / "tables" / "one_after_the_other.md")
+    for k in ("digit", "angle"):
+        one, other = part(turns, "in turns", k), part(table, "each task alone", k)
+        assert one[0] < other[1] and other[0] < one[1]
+    assert [name for name, found in gains.items() if all(low > 0 for low, _ in found)] == ["ensemble, two networks a task"]
+    assert [round(table.number("ensemble, two networks a task", f"{k} − alone"), 1) for k in ("digit", "angle")] == [0.9, 1.6]
+    for k in ("digit", "angle"):
+        near, far = (part(table, f"trunks averaged{other}", k) for other in ("", ", other starts"))
+        assert near[0] < far[1] and far[0] < near[1]  # no difference can be told
+        assert table.number("trunks averaged", f"{k} − alone") < -20
+        anew, alone = part(table, "trunks averaged, new heads", k), part(table, "each task alone", k)
+        assert near[1] < anew[0] and anew[1] < alone[0]
+        assert anew[0] - near[1] > alone[1] - anew[0]  # most of it
+        assert table.number("a student of both", k) <= table.number("both at once", k)

@@ -1,7 +1,7 @@
 """Independent parallel training with fusion: models trained apart, each on its task, made one.      D4 §3.2
 
 Three ways: `average` (one set of weights), `Ensemble` (all of them, their outputs averaged), and `mtl.Distillation` (one student
-taught by all). Averaged weights make sense only near one another, as after training from one start.
+taught by all). Averaged weights make sense only near one another, and one start is not yet near: lesson 10 measures it.
 """
 
 import copy
