@@ -187,7 +187,8 @@ noticed.
 
 **What stands where**, in the order in which to read; layers, activations and losses each with their derivatives (`.vjp`):
 
-- The documents' own equations: `mtl.data`, `tl.data`, `mtl.hard_sharing`, `mtl.task_loss`, `mtl.total_loss`, `mtl.joint_objective`,
+- The documents' own equations: `mtl.data`, `tl.data`, `mtl.hard_sharing`, `mtl.task_loss`, `mtl.total_loss`,
+  `mtl.joint_objective`,
   `mtl.minibatch`, `mtl.weighted_loss`, `mtl.regularised_loss`, `mtl.parity`, `mtl.own_gradient`, `mtl.shared_gradient`,
   `tl.target_loss`, `tl.fine_tune`, `tl.delta`, `tl.delta_gradient`, `tl.delta_path`
 - Layers: `nn.linear`, `ops.matmul`, `nn.conv2d`, `nn.conv_transpose2d`, `nn.conv2d.size`, `nn.conv_transpose2d.size`,
@@ -207,7 +208,23 @@ noticed.
 - Initialisers: `init.uniform`, `init.normal`, `init.constant`, `init.zeros`, `init.ones`, `init.fans`, `init.calculate_gain`,
   `init.xavier_uniform`, `init.xavier_normal`, `init.kaiming_uniform`, `init.kaiming_normal`, `init.default`
 - Data, gradients and metrics: `data.to_tensor`, `data.normalize`, `nn.clip_grad_norm`, `nn.clip_grad_norm.total`,
-  `nn.clip_grad_value`, `metrics.accuracy`, `metrics.mse`, `metrics.mae`
+  `nn.clip_grad_value`, `metrics.confusion`, `metrics.accuracy`, `metrics.f1`, `metrics.f1_micro`, `metrics.iou`, `metrics.mse`,
+  `metrics.mae`, `metrics.r2`
+- What tasks share: `mtl.cross_stitch`, `mtl.mmoe`, `mtl.cgc`, `mtl.ple`, `mtl.mtan`, `nn.attention`; penalties: `mtl.l1`,
+  `mtl.l2`,
+  `mtl.l2_distance`, `mtl.group_lasso`, `mtl.trace_norm`, `ops.nuclear_norm`; few samples of a class: `mtl.class_weights`,
+  `mtl.focal_loss`
+- Weighting losses: `mtl.normalised_weights`, `mtl.per_label`, `mtl.rlw`, `mtl.gls`, `mtl.stch`, `mtl.dwa`, `mtl.dtp`,
+  `mtl.uncertainty`,
+  `mtl.imtl_l`, `mtl.gradnorm`, `mtl.famo`; turns: `mtl.sampling`, `mtl.annealed_sampling`; fusion: `mtl.weight_average`,
+  `mtl.distillation`
+- Mixing gradients: `mtl.jacobian`, `mtl.gramian`, `mtl.combination`, `mtl.gradient_cosine`, `mtl.pcgrad`, `mtl.gradvac`,
+  `mtl.graddrop`,
+  `mtl.mgda`, `mtl.cagrad`, `mtl.nash`, `mtl.upgrad`, `mtl.equiangular`, `mtl.imtl_g`, `mtl.config`, `mtl.aligned`
+- How tasks relate: `mtl.label_correlation`, `mtl.cramers_v`, `mtl.correlation_ratio`, `mtl.mutual_information`,
+  `mtl.mutual_information.normalised`, `mtl.mutual_information.numbers`, `mtl.mutual_information.mixed`, `mtl.linear_cka`,
+  `mtl.proxy_a_distance`, `mtl.affinity`, `mtl.grouping`
+- Evaluation: `mtl.delta_m`, `mtl.mean_rank`, `mtl.interval`, `mtl.forgetting`
 
 **Your turn**
 1. Mend `hasty`. Then give `yours` the derivative $G_i (1 - |y_i|)^2$, in which $y$ is what the function returned: is it the same?

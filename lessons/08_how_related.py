@@ -9,7 +9,9 @@ and for mixtures of experts.
 
 **The mathematics** The synthetic tasks of Ma et al. (2018): $u_1 \perp u_2$ are unit vectors,
 
-$$w_1 = c \, u_1, \quad w_2 = c \, (p \, u_1 + \sqrt{1 - p^2} \, u_2), \quad y_k = w_k^\top x + \sum_{i=1}^{m} \sin(\alpha_i w_k^\top x + \beta_i)$$
+$$w_1 = c \, u_1, \quad w_2 = c \, (p \, u_1 + \sqrt{1 - p^2} \, u_2)$$
+
+$$y_k = w_k^\top x + \sum_{i=1}^{m} \sin(\alpha_i w_k^\top x + \beta_i)$$
 
 with a little noise: the cosine of $w_1$ and $w_2$ is $p$. At $p = 1$ the tasks are one. Hard sharing (`mtl.hard_sharing`) makes
 both see the same features. In a mixture of experts (`mtl.mmoe`) each task has a gate that takes its share of several trunks; in
@@ -97,8 +99,9 @@ def best(name: str, p: float, seeds: Any) -> dict[str, list[float]]:
 def study(seeds: Any) -> Table:
     """All variants at all dials."""
     about = (
-        f"Error on test data over the variance of the targets, the mean of both tasks; {len(list(seeds))} seeds, ± half of a 95 % interval; "
-        f"{N} samples, {EPOCHS} epochs, Adam at the better of {RATES}, alone for each task. Verdicts are of task 1 / task 2 against alone"
+        f"Error on test data over the variance of the targets, the mean of both tasks; {len(list(seeds))} seeds, ± half of a 95 % "
+        f"interval; {N} samples a task, {EPOCHS} epochs, Adam at the better of {RATES}, alone for each task. Verdicts are of task 1 / "
+        "task 2 against alone"
     )
     verdicts = [f"{name}: verdict" for name in VARIANTS if name != "alone"]
     table = Table("Relatedness as a dial", ["p", *VARIANTS, *verdicts], about)

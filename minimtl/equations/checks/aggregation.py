@@ -10,7 +10,7 @@ from minimtl.equations.draw import Draw
 from minimtl.mtl.aggregation.base import combination, cosines, gramian
 from minimtl.mtl.aggregation.conflict import PCGrad, one_sign, vaccine
 from minimtl.mtl.aggregation.optimal import agreed, shortest, toward
-from minimtl.mtl.aggregation.spectral import balance, equiangular
+from minimtl.mtl.aggregation.spectral import as_long, balance, equiangular, of_sum_one
 
 
 def rows(d: Draw, K: int, P: int) -> Any:
@@ -126,6 +126,20 @@ def equal_angles(d: Draw) -> Drawn:
     J = rows(d, 3, 3) + 3 * np.eye(3)
     c = cosines(J @ J.T)
     return {"c": c, "v": equiangular(c), "K": 3}, np.ones(3)
+
+
+@evaluated("mtl.imtl_g", wrong=[(r"\sum_{j=1}^{K} a_j", "K"), (r"\frac{a_k}", r"\frac{1}")])
+def equal_projections(d: Draw) -> Drawn:
+    """Weights up to a factor."""
+    a = d.positive(3)
+    return {"a": a}, of_sum_one(a)
+
+
+@evaluated("mtl.config", wrong=[("a_i G_{ij} a_j", "G_{ij} a_j"), ("{ij} a_j}{", "{ij}}{"), ("} a_k", "}")])
+def conflict_free(d: Draw) -> Drawn:
+    """Weights up to a factor, and independent gradients."""
+    a, J = d.positive(2), rows(d, 2, 3)
+    return {"a": a, "G": J @ J.T}, as_long(a, J @ J.T)
 
 
 @evaluated("mtl.aligned", wrong=[(r"\frac{1}{\lambda} ", ""), ("G_{ij}", "G_{ii}"), ("B_{jl}", "B_{jj}")])

@@ -32,9 +32,20 @@ class IMTLG(Weighted):
     """
 
     def weights(self, G: Array) -> Array:
-        w = equal(scaled(G)[0])
-        total = w.sum()
-        return w / total if abs(total) > 1e-12 * np.abs(w).sum() else np.zeros_like(w)
+        a = equal(scaled(G)[0])
+        return of_sum_one(a) if abs(a.sum()) > 1e-12 * np.abs(a).sum() else np.zeros_like(a)
+
+
+@equation(
+    "mtl.imtl_g",
+    r"w_k = \frac{a_k}{\sum_{j=1}^{K} a_j}",
+    shapes="a (K) → w (K)",
+    source="Liu et al. 2021",
+    conventions="aₖ = vₖ/‖gₖ‖, v of mtl.equiangular: d = Σₖ wₖ gₖ has the same projection on every gₖ/‖gₖ‖",
+)
+def of_sum_one(a: Array) -> Array:
+    """wₖ = aₖ / (Σⱼ aⱼ)      (K,) → (K,)"""
+    return a / a.sum()
 
 
 class ConFIG(Weighted):
@@ -42,9 +53,20 @@ class ConFIG(Weighted):
 
     def weights(self, G: Array) -> Array:
         H, _ = scaled(G)
-        w = equal(H)
-        square = w @ H @ w
-        return w * (H.sum(axis=0) @ w) / square if square > 1e-24 * (np.abs(w) @ np.abs(H) @ np.abs(w)) else np.zeros_like(w)
+        a = equal(H)
+        return as_long(a, H) if a @ H @ a > 1e-24 * (np.abs(a) @ np.abs(H) @ np.abs(a)) else np.zeros_like(a)
+
+
+@equation(
+    "mtl.config",
+    r"w_k = \frac{\sum_{i=1}^{K} \sum_{j=1}^{K} G_{ij} a_j}{\sum_{i=1}^{K} \sum_{j=1}^{K} a_i G_{ij} a_j} a_k",
+    shapes="a (K), G (K, K) → w (K)",
+    source="Liu et al. 2024",
+    conventions="aₖ = vₖ/‖gₖ‖, v of mtl.equiangular: d is as long as the gradients' projections on it are together",
+)
+def as_long(a: Array, G: Array) -> Array:
+    """wₖ = Σᵢ Σⱼ Gᵢⱼ aⱼ / (Σᵢ Σⱼ aᵢ Gᵢⱼ aⱼ) · aₖ      (K,), (K, K) → (K,)"""
+    return (G @ a).sum() / (a @ G @ a) * a
 
 
 class AlignedMTL(Weighted):
