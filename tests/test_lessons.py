@@ -1,5 +1,6 @@
 """Every lesson runs, does nothing when imported, and shows what it says."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import minimtl as mm
-from minimtl import equations
+from minimtl import equations, testing
 from minimtl.mtl.batches import Epoch
 from minimtl.training import Table, read
 from tests.bench.peers import ROOT, lesson
@@ -206,3 +207,78 @@ def test_what_is_said_of_fusion_is_in_the_table() -> None:
         assert near[1] < anew[0] and anew[1] < alone[0]
         assert anew[0] - near[1] > alone[1] - anew[0]  # most of it
         assert table.number("a student of both", k) <= table.number("both at once", k)
+
+
+def table(name: str) -> Table:
+    return read(ROOT / "lessons" / "tables" / f"{name}.md")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "lessons" / "tables").glob("*.md")), ids=lambda path: path.stem)
+def test_tables_say_how_they_were_made(path: Path) -> None:
+    origin = read(path).origin
+    assert re.match(
+        r"Made by `python lessons/\d\d_\w+\.py.*--study.*` on \d{4}-\d\d-\d\d with minimtl .*, NumPy .*, Python .*\.", origin
+    )
+    lesson_file = re.search(r"lessons/\d\d_\w+\.py", origin)
+    assert lesson_file is not None
+    assert f'"{path.stem}' in (ROOT / lesson_file[0]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_no_lesson_is_unfinished(name: str) -> None:
+    assert "CLAIMS" not in (ROOT / "lessons" / f"{name}.py").read_text(encoding="utf-8")
+
+
+# Gradients in conflict
+
+
+def test_the_problem_in_conflict_is_the_papers_and_the_live_run_is_what_it_says(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    module = lesson("05_gradients_in_conflict")
+    L = module.losses(mm.tensor(np.array([[0.0, 7.0], [module.FRONT, module.FRONT]])))
+    np.testing.assert_allclose(L["1"].numpy(), [-15.0916, -19.9893], atol=1e-4)
+    np.testing.assert_allclose(L["2"].numpy(), [-15.0916, -0.3986], atol=1e-3)
+    x = mm.tensor(np.random.default_rng(0).uniform(-9, 9, (2, 6))).requires_grad_()
+    testing.gradcheck(lambda x: module.losses(x)["1"] + 2 * module.losses(x)["2"], x)
+    ends = module.main(steps=60, out=tmp_path)
+    assert set(ends) == {"mean", "mean, rate 0.01", "CAGrad, rate 0.01"}
+    assert (tmp_path / "conflict.png").stat().st_size > 10_000
+    assert "off the front" in capsys.readouterr().out
+
+
+def test_where_gradients_in_conflict_end() -> None:
+    three = table("conflict_three")
+    off = {row[0]: sum("off the front" in cell for cell in row[1:]) for row in three.rows}
+    assert off == {"mean": 2, "MGDA": 0, "PCGrad": 0, "CAGrad": 0, "mean, rate 0.01": 0}
+    for cell in three.rows[3][1:]:
+        a, b = map(float, cell.strip("()").split(", "))
+        assert abs(a) < 0.01 and abs(b + 8.3552) < 0.01
+    five = table("conflict_five")
+    off = {row[0]: sum("off the front" in cell for cell in row[1:]) for row in five.rows}
+    assert {name for name, n in off.items() if n == 0} == {"MGDA", "IMTL-G", "Nash-MTL", "FAMO"}
+    assert {off[name] for name in ("mean", "PCGrad", "CAGrad")} == {1}
+
+
+# Two regressions
+
+
+def test_what_is_shared_helps_and_noise_does_not(capsys: pytest.CaptureFixture[str]) -> None:
+    found = lesson("09_shared_subspace").main()
+    assert found["hard sharing"] < found["each task alone"]
+    assert found["noise"] > 1 / 12
+    capsys.readouterr()
+    both, third = table("shared_subspace"), table("third_task")
+    alone = both.number("each task alone", "planted")
+    assert both.number("hard sharing", "planted") < 0.55 * alone
+    assert both.number("hard sharing, L2, λ = 0.01", "planted") < both.number("hard sharing", "planted")
+    assert both.number("hard sharing, L2, λ = 0.1", "planted") > 0.8 * alone
+    assert both.number("alone, L2, λ = 0.03", "planted") < alone
+    assert both.number("soft, distance, λ = 1.0", "planted") < both.number("soft, trace norm, λ = 0.03", "planted")
+    mean = both.number("the mean of the targets", "D2's noise")
+    for name in ("each task alone", "hard sharing"):
+        assert both.number(name, "D2's noise") > mean
+    for name in ("frozen", "free"):
+        gain, half = map(float, third[f"the shared layer, {name}"]["against scratch"].split(" ± "))
+        assert gain < 0 < gain + half
+    assert third.number("the shared layer, frozen", "test error") < third.number("the shared layer, free", "test error")

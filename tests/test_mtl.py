@@ -1,6 +1,8 @@
 """The multi-task core: objectives as the documents print them, hard sharing, tasks and the trainer."""
 
 import math
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -267,3 +269,18 @@ def test_one_label_serves_every_task_through_its_target() -> None:
     task = mtl.Task("parity", nn.CrossEntropyLoss(), target=mtl.parity)
     assert task.labels(mm.tensor([3, 4])).tolist() == [0, 1]
     assert task.labels({"parity": mm.tensor([3, 4]), "other": mm.tensor([0, 0])}).tolist() == [0, 1]
+
+
+def readme_programs() -> list[str]:
+    """The Python blocks of the README that make a Trainer."""
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    return [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "mtl.Trainer(" in block]
+
+
+def test_the_programs_of_the_readme_run_and_are_short(capsys: pytest.CaptureFixture[str]) -> None:
+    programs = readme_programs()
+    assert len(programs) == 2
+    for program in programs:
+        assert len(program.strip().splitlines()) <= 25
+    exec(compile(programs[1], "README.md", "exec"), {})  # the first trains for ten epochs: see lesson 2
+    assert capsys.readouterr().out.count("\n") >= 4

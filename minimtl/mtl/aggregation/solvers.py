@@ -97,12 +97,14 @@ def bargain(G: Array) -> Array:
     1/(1 + δ) always goes down, δ being Newton's decrement, and full steps converge quadratically once δ < ¼.
     """
     α = 1 / np.sqrt(np.diag(G) * len(G))
+    last = np.inf
     for _ in range(200):
         slope = G @ α - 1 / α
         scale = np.outer(α, α)  # in units of α the Hessian is α G α + 1, well conditioned
         step = np.linalg.solve(G * scale + np.eye(len(G)), -slope * α)
         δ = float(np.sqrt(max(-(slope * α) @ step, 0.0)))
         α = α * (1 + (step if δ < 0.25 else step / (1 + δ)))
-        if δ < 1e-8:  # what is left is δ² of it
+        if δ < 1e-8 or last <= δ < 0.25:  # what is left is δ² of it, or rounding
             break
+        last = δ
     return α
