@@ -156,6 +156,22 @@ def test_penalties_are_added() -> None:
     np.testing.assert_allclose(mixed, plain - 0.1 * before, rtol=1e-10)
 
 
+def test_a_penalty_that_is_not_finite_stops_before_anything_moves() -> None:
+    net, data = model(), batch()
+    before = flat(net.parameters()).copy()
+    penalty = mtl.Penalty(lambda θ: sum((p * np.inf).sum() for p in θ), 1.0)
+    with pytest.raises(FloatingPointError, match="the penalty 'Penalty' is .* at step 1"):
+        trainer(net, penalties=[penalty]).fit([data], verbose=False)
+    assert (flat(net.parameters()) == before).all()
+
+
+def test_a_task_of_weight_0_does_not_stop_the_others() -> None:
+    data, net = batch(), model()
+    before = flat(net.shared.parameters()).copy()
+    trainer(net, weighting=mtl.weighting.Fixed({"b": 0.0}), aggregation=mtl.aggregation.MGDA()).fit([data], verbose=False)
+    assert (flat(net.shared.parameters()) != before).any()
+
+
 class Plain(nn.Module):
     """A model that does not tell φ from θₖ."""
 

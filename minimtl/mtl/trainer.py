@@ -11,7 +11,7 @@ from minimtl.backend import Array
 from minimtl.grad_mode import no_grad
 from minimtl.mtl.batches import Epoch, Loader, Step
 from minimtl.mtl.distillation import Taught
-from minimtl.mtl.gradients import add, jacobian, spread
+from minimtl.mtl.gradients import backward
 from minimtl.mtl.objective import weighted_loss
 from minimtl.mtl.schedule import Joint, Schedule
 from minimtl.mtl.task import Task
@@ -141,21 +141,17 @@ class Trainer:
         if self.aggregation is None:
             weighted_loss(L, α).backward()
         else:
-            weighted = {k: α[k] * loss for k, loss in L.items()}
-            self.mix(self.aggregation, weighted, self.shared() if leaf is None else [leaf])
+            weighted = {k: α[k] * loss for k, loss in L.items() if α[k] > 0}  # a row of zeros would stop some methods
+            θ = {k: self.model.task_parameters(k) for k in weighted}
+            backward(weighted, self.shared() if leaf is None else [leaf], θ, self.aggregation)
             if z is not None and leaf is not None:
                 z.backward(leaf.grad)
         for penalty in self.penalties:
-            penalty(self.model).backward()
+            value = penalty(self.model)
+            self.check_finite({getattr(penalty, "__name__", type(penalty).__name__): value}, "penalty")
+            value.backward()
         self.optimizer.step()
         self.weighting.after_step(lambda: self.again(x, y, now))
-
-    def mix(self, aggregation: Callable[[Array], Array], L: Losses, φ: Sequence[Tensor]) -> None:
-        """.grad of φ is the aggregation of the tasks' gradients, that of θₖ is its own task's."""
-        θ = {k: [p for p in self.model.task_parameters(k) if p.requires_grad] for k in L}
-        J, own = jacobian(L, φ, θ)
-        spread(aggregation(J), φ)
-        add(θ, own)
 
     def present(self, x: Any, now: Sequence[str] | None) -> Sequence[str]:
         """The tasks that take part: of those asked for, where a batch has inputs per task, the ones that have one."""
@@ -187,11 +183,11 @@ class Trainer:
                 means.add(f"{k} weight", a, 1)
         return α
 
-    def check_finite(self, L: Losses) -> None:
+    def check_finite(self, L: Losses, what: str = "loss of task") -> None:
         """Raise an error that names the task whose loss is not finite."""
         for k, loss in L.items():
             if not math.isfinite(loss.item()):
-                raise FloatingPointError(f"Trainer: the loss of task {k!r} is {loss.item()} at step {self.steps}")
+                raise FloatingPointError(f"Trainer: the {what} {k!r} is {loss.item()} at step {self.steps}")
 
     def again(self, x: Any, y: Any, now: Sequence[str]) -> Losses:
         """The losses of a batch once more."""
