@@ -184,7 +184,7 @@ def test_losses_outside_a_methods_domain_are_refused(weighting: W.Weighting, L: 
     ("make", "said"),
     [
         (lambda: W.Fixed({"a": -1}), "not negative"),
-        (lambda: W.Fixed({"a": 0.0}), "not all 0"),
+        (lambda: begun(W.Fixed({"a": 0.0}), 1), "must not all be 0"),
         (lambda: begun(W.Fixed({"c": 1}), 2), r"weights for \['c'\]"),
         (lambda: W.STCH(0), "mu must be greater than 0"),
         (lambda: begun(W.STCH(preferences={"a": 1}), 2), "a preference > 0 for each"),

@@ -22,8 +22,8 @@ class Fixed(Weighting):
     def __init__(self, weights: Mapping[str, float] | None = None) -> None:
         self.given = {} if weights is None else dict(weights)
         wrong = {k: α for k, α in self.given.items() if not (math.isfinite(α) and α >= 0)}
-        if wrong or (self.given and not any(self.given.values())):
-            raise ValueError(f"Fixed: weights must be finite, not negative and not all 0, got {self.given}")
+        if wrong:
+            raise ValueError(f"Fixed: weights must be finite and not negative, got {self.given}")
 
     def begin(self, tasks: list[str]) -> None:  # type: ignore[override]
         super().begin(tasks)
@@ -31,6 +31,8 @@ class Fixed(Weighting):
         if unknown:
             raise ValueError(f"Fixed: there are weights for {unknown}, the tasks are {list(tasks)}")
         self.α = np.array([float(self.given.get(k, 1.0)) for k in tasks])
+        if not self.α.any():
+            raise ValueError(f"Fixed: the weights of {list(tasks)} must not all be 0")
 
     def objective(self, L: Tensor, now: Array) -> Tensor:
         return (Tensor(self.α[now].astype(L.dtype)) * L).sum()
