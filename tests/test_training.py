@@ -1,14 +1,17 @@
 """History, progress, and text for consoles of any encoding."""
 
 import io
+import re
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minimtl import plot
-from minimtl.training import History, Means, progress, readable, say
+from minimtl.training import History, Means, Table, progress, read, readable, say
 
 
 def filled() -> History:
@@ -90,3 +93,48 @@ def test_learning_curves_have_a_panel_for_each_quantity_and_a_line_for_each_seri
     ]
     assert accuracy.lines[0].get_color() == accuracy.lines[1].get_color() == loss.lines[1].get_color()
     assert list(accuracy.lines[0].get_ydata()) == [0.25, 0.5]
+
+
+# Tables that studies leave
+
+
+@given(
+    st.lists(
+        st.lists(st.text("abcλ−± 0123456789.%", min_size=1, max_size=8).map(str.strip), min_size=3, max_size=3),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_a_table_is_read_as_it_was_written(rows: list[list[str]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        table = Table("A study", ["name", "x", "y"], about="5 seeds")
+        for row in rows:
+            table.add(*row)
+        table.save(Path(folder) / "deep" / "t.md", command="python study.py --seeds 5")
+        again = read(Path(folder) / "deep" / "t.md")
+    assert (again.title, again.columns, again.about, again.rows) == (table.title, table.columns, table.about, table.rows)
+    assert re.fullmatch(
+        r"Made by `python study.py --seeds 5` on \d{4}-\d\d-\d\d with minimtl .*, NumPy .*, Python .*\.", again.origin
+    )
+
+
+def test_a_cell_is_asked_for_by_its_names() -> None:
+    table = Table("A study", ["name", "x"])
+    table.add("first", "-1.5 ± 0.2")
+    table.add("second", "97 %")
+    assert table["first"] == {"name": "first", "x": "-1.5 ± 0.2"}
+    assert (table.number("first", "x"), table.number("second", "x")) == (-1.5, 97)
+    with pytest.raises(KeyError, match="no row 'third'; there are"):
+        table["third"]
+    with pytest.raises(KeyError, match="no column 'y'"):
+        table.number("first", "y")
+    with pytest.raises(ValueError, match="needs 2 cells"):
+        table.add("x")
+    with pytest.raises(ValueError, match=r"no \|"):
+        table.add("a|b", "1")
+
+
+def test_a_file_without_a_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.md").write_text("# Title\n\nNothing\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no table with a title and its origin"):
+        read(tmp_path / "t.md")
