@@ -298,7 +298,7 @@ def test_two_digits_in_a_picture_and_their_table(capsys: pytest.CaptureFixture[s
     assert all(re.fullmatch(r"-?\d+\.\d+ ± \d+\.\d+", gain) for gain in gains.values())
 
 
-# Losses of different size, pictures of different size
+# Losses of different size
 
 
 def test_the_larger_loss_is_heard_and_weightings_hear_the_smaller() -> None:
@@ -317,16 +317,3 @@ def test_the_problem_of_different_sizes_and_its_live_run(capsys: pytest.CaptureF
     x, small, large = module.problem(0)["test"].tensors
     np.testing.assert_allclose(np.linalg.norm(x.numpy(), axis=1), 1, rtol=1e-5)
     assert 50 < large.numpy().std() / small.numpy().std() < 200
-
-
-def test_two_sizes_fit_one_base(capsys: pytest.CaptureFixture[str]) -> None:
-    module = lesson("12_two_sizes")
-    assert {
-        k: y.shape for k, y in module.network()({"digit": mm.zeros(2, 1, 28, 28), "stroke": mm.zeros(3, 1, 20, 20)}).items()
-    } == {
-        "digit": (2, 10),
-        "stroke": (3, 3),
-    }
-    last = module.main(epochs=1)
-    assert {"validation digit accuracy", "validation stroke accuracy"} <= set(last)
-    assert "verdict" in capsys.readouterr().out
