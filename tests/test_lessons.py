@@ -296,24 +296,3 @@ def test_two_digits_in_a_picture_and_their_table(capsys: pytest.CaptureFixture[s
     assert len(methods.rows) >= 9 and methods.rows[0][0] == "each task alone"
     gains = {row[0]: methods[row[0]]["Δm, %"] for row in methods.rows[1:]}
     assert all(re.fullmatch(r"-?\d+\.\d+ ± \d+\.\d+", gain) for gain in gains.values())
-
-
-# Losses of different size
-
-
-def test_the_larger_loss_is_heard_and_weightings_hear_the_smaller() -> None:
-    rows = table("different_size")
-    assert rows.number("GLS", "small") < 0.7 * rows.number("sum", "small")
-    assert rows.number("FAMO", "small") < 0.7 * rows.number("sum", "small")
-    assert rows.number("sum", "small") > 95
-    assert {"sum", "GradNorm", "uncertainty", "IMTL-L", "GLS", "FAMO", "DWA", "RLW"} == {row[0] for row in rows.rows}
-
-
-def test_the_problem_of_different_sizes_and_its_live_run(capsys: pytest.CaptureFixture[str]) -> None:
-    module = lesson("06_losses_of_different_size")
-    found = module.main(epochs=1)
-    assert found["GLS"] < found["sum"]
-    assert "weight of small over large" in capsys.readouterr().out
-    x, small, large = module.problem(0)["test"].tensors
-    np.testing.assert_allclose(np.linalg.norm(x.numpy(), axis=1), 1, rtol=1e-5)
-    assert 50 < large.numpy().std() / small.numpy().std() < 200
