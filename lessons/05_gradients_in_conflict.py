@@ -11,9 +11,10 @@ ways of mixing the two rows of the Jacobian lead, and that a larger learning rat
 
 $$J_{k,i} = \frac{\partial L_k}{\partial \phi_i} \qquad d = \sum_{k=1}^{K} w_k \, g_k$$
 
-`mtl.jacobian` is the first. The mean takes $w_k = 1/K$; CAGrad (`mtl.cagrad`) looks near the mean for the direction that serves the
-worst-off task best; MGDA (`mtl.mgda`) takes the shortest vector between the rows; PCGrad (`mtl.pcgrad`) takes out of each row what
-opposes another; IMTL-G (`mtl.imtl_g`) wants equal projections on all of them, and Nash-MTL (`mtl.nash`) what bargainers would agree on.
+`mtl.jacobian` is the first. The mean takes $w_k = 1/K$; CAGrad (`mtl.cagrad`) looks near the mean for the direction that serves
+the worst-off task best; MGDA (`mtl.mgda`) takes the shortest vector between the rows; PCGrad (`mtl.pcgrad`) takes out of each row
+what opposes another; IMTL-G (`mtl.imtl_g`) wants equal projections on all of them, and Nash-MTL (`mtl.nash`) what bargainers
+would agree on.
 
 The problem is that of Liu et al. 2021 (CAGrad), $x \in \mathbb{R}^2$: two valleys of the logarithm above, and below them two bowls
 whose minima lie apart. Where neither loss can fall without the other rising the point is Pareto optimal: here the line
@@ -191,8 +192,8 @@ r"""
 directions: one task's gradient is large there and the other's is not, and their mean swings across the valley instead of along it.
 CAGrad reaches the least mean loss from all three. MGDA and PCGrad stop on the front, wherever they meet it: there is a direction
 that serves both tasks no longer. At the rate 0.01 the mean gradient jumps the valley and arrives too: "the mean gradient gets stuck"
-is a statement about a learning rate. With one loss scaled by ten the mean, PCGrad and CAGrad lose the third run; MGDA, IMTL-G,
-Nash-MTL and FAMO, which do not mind scales, reach the front from all five.
+is a statement about a learning rate. With one loss scaled by ten the mean, PCGrad and CAGrad miss the front from
+(9, 9), and the mean is slow from another point; MGDA, IMTL-G, Nash-MTL and FAMO, which do not mind scales, reach it from all five.
 
 **Your turn** Write a method of your own: a function of J (2, 2) that returns a direction, and give it to `descend` as
 `lambda: yours`. Does it reach the front from (9, 9)? What does it do where one row is 0?

@@ -7,8 +7,8 @@ that the field proposes; and ask the question that comes before all of them: is 
 
 **Needs** Lessons 2 and 5.  **Time** 20 minutes.
 
-**The mathematics** A method turns K losses into one objective $F$, so that task $k$ has the weight
-$\alpha_k = \partial F / \partial L_k$; or the K gradients of φ into one direction. Whether it pays is measured against each task alone:
+**The mathematics** A method turns K losses into one objective $F$, so that task $k$ has the weight $\alpha_k = \partial F /
+\partial L_k$; or the K gradients of φ into one direction. Whether it pays is measured against each task alone:
 
 $$d = \frac{1}{n} \sum_{m=1}^{n} s_m \frac{M_m - B_m}{B_m}$$
 
@@ -38,8 +38,8 @@ SIZES, EPOCHS, SEEDS = (20_000, 10_000), 5, range(5)
 
 # %% [markdown]
 r"""
-**The data** Every picture of MNIST is laid over another, six pixels up and to the left; the tasks are "left" and "right". Without MNIST
-the digits are rendered from fonts.
+**The data** Every picture of MNIST is laid over another, six pixels up and to the left; the tasks are "left" and "right". Without
+MNIST the digits are rendered from fonts.
 """
 
 
@@ -63,8 +63,8 @@ def loaders(root: str | None, sizes: tuple[int, int], seed: int) -> tuple[DataLo
 
 # %% [markdown]
 r"""
-**The network** That of Sener and Koltun (2018), without its dropout: two convolutions and a linear layer are φ, two linear layers each
-head.
+**The network** That of Sener and Koltun (2018), without its dropout: two convolutions and a linear layer are φ, two linear layers
+each head.
 """
 
 
@@ -147,9 +147,10 @@ def tell(result: mtl.Comparison, alone: dict[str, mtl.evaluation.Alone]) -> Tabl
 
 # %% [markdown]
 r"""
-**You should see** In the table of the full study, how far apart the methods are beside their intervals, and whether any of them beats
-a network for each task. The weights of `uncertainty`, which grow over time, act as a larger learning rate; those of MGDA add up to
-1, half of what the sum takes.
+**You should see** A network for each digit is better than every joint training, by whatever method: Δm lies between −3.3 and −2.2
+%, and no interval reaches 0. Among the methods the intervals overlap but for random weights, which are worst: the plain sum is as
+good as any. At this size, 20,000 pictures and five epochs, the two tasks compete for a small trunk, contrary to the claim that
+related tasks help each other; and no way of mixing losses or gradients makes good for it.
 
 **Your turn** Add a method of yours to METHODS: a function of the losses, `{"weighting": lambda L: L.max()}`, or of the Jacobian,
 `{"aggregation": lambda J: J.sum(axis=0)}`. Is it worth its name?

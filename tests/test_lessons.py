@@ -257,7 +257,7 @@ def test_where_gradients_in_conflict_end() -> None:
     five = table("conflict_five")
     off = {row[0]: sum("off the front" in cell for cell in row[1:]) for row in five.rows}
     assert {name for name, n in off.items() if n == 0} == {"MGDA", "IMTL-G", "Nash-MTL", "FAMO"}
-    assert {off[name] for name in ("mean", "PCGrad", "CAGrad")} == {1}
+    assert (off["mean"], off["PCGrad"], off["CAGrad"]) == (2, 1, 1)
 
 
 # Two regressions
@@ -295,4 +295,8 @@ def test_two_digits_in_a_picture_and_their_table(capsys: pytest.CaptureFixture[s
     methods = table("multimnist")
     assert len(methods.rows) >= 9 and methods.rows[0][0] == "each task alone"
     gains = {row[0]: methods[row[0]]["Δm, %"] for row in methods.rows[1:]}
-    assert all(re.fullmatch(r"-?\d+\.\d+ ± \d+\.\d+", gain) for gain in gains.values())
+    ends = {name: sum(map(float, gain.split(" ± "))) for name, gain in gains.items()}
+    assert max(ends.values()) < 0  # no interval reaches 0
+    assert min(gains, key=lambda name: methods.number(name, "Δm, %")) == "RLW"
+    others = [methods.number(name, "Δm, %") for name in gains if name != "RLW"]
+    assert max(others) - methods.number("sum", "Δm, %") < 0.1 and min(others) > -2.6
