@@ -56,6 +56,16 @@ def weighing(d):
     return call(x, w, *d.of((), (b,), (None,)))
 
 
+def attended(d):
+    """Queries, keys and values under leading axes; no mask, one of numbers, one of booleans, or a causal one."""
+    A, B, E, V = (d.of(2, 3, 1) for _ in range(4))
+    front = d.shape(0, 2, least=1)
+    q, k, v = d.arrays((*front, A, E), (*front, B, E), (*front, B, V))
+    looks = d.mask(A, B)
+    looks[:, 0] = True  # a query that may look nowhere has no value
+    return call(q, k, v, **d.of({}, {"attn_mask": d.array(A, B)}, {"attn_mask": looks}, {"is_causal": True}))
+
+
 def well_conditioned(d):
     """A matrix whose singular values are apart from 0."""
     n, m = d.of(1, 2, 3), d.of(3, 4)

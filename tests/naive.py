@@ -201,6 +201,22 @@ def nll_loss(x, target, weight=None, ignore_index=-100, reduction="mean"):
     return summary(losses, reduction, count)
 
 
+def attention(Q, K, V, attn_mask=None, is_causal=False):
+    """Query by query: the values in the proportion of e^{score}."""
+    looks = np.ones((Q.shape[-2], K.shape[-2]), dtype=bool)
+    if is_causal:
+        looks = np.array([[j <= i for j in range(K.shape[-2])] for i in range(Q.shape[-2])])
+    elif attn_mask is not None and attn_mask.dtype == bool:
+        looks = attn_mask
+    added = attn_mask if attn_mask is not None and attn_mask.dtype != bool else np.zeros(looks.shape)
+    y = np.zeros((*Q.shape[:-1], V.shape[-1]))
+    for at in np.ndindex(Q.shape[:-2]):
+        for i, q in enumerate(Q[at]):
+            e = [math.exp(q @ k / math.sqrt(len(q)) + m) * on for k, m, on in zip(K[at], added[i], looks[i], strict=True)]
+            y[(*at, i)] = sum(share * v for share, v in zip(e, V[at], strict=True)) / math.fsum(e)
+    return y
+
+
 def cross_entropy(x, target, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0):
     """Sample by sample, class by class."""
     x, C = rows(x), rows(x).shape[-1]

@@ -233,6 +233,13 @@ OPERATIONS = [
     O("linear", F.linear, L.weighing, naive.linear, FT + "linear"),
     O("einsum", ops.einsum, L.contraction, naive.einsum),
     O("nuclear_norm", ops.nuclear_norm, L.well_conditioned, lambda A: np.sqrt(np.linalg.eigvalsh(A @ A.T).clip(0)).sum()),
+    O(
+        "scaled_dot_product_attention",
+        F.scaled_dot_product_attention,
+        L.attended,
+        naive.attention,
+        FT + "scaled_dot_product_attention",
+    ),
     # Losses
     O("mse_loss", F.mse_loss, L.distances, distance(np.square), FT + "mse_loss"),
     O("l1_loss", F.l1_loss, L.distances, distance(np.abs), FT + "l1_loss"),

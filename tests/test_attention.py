@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import minimtl as mm
 import minimtl.nn.functional as F
-from minimtl import mtl, nn, testing
+from minimtl import nn, testing
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -78,94 +78,126 @@ def test_refusals() -> None:
         nn.MultiheadAttention(5, 2)
     with pytest.raises(ValueError, match="three axes, the last 4 wide"):
         nn.MultiheadAttention(4, 2)(mm.ones(2, 1, 3), mm.ones(2, 1, 4), mm.ones(2, 1, 4))
-    with pytest.raises(ValueError, match=r"needs query \(…, A, E\)"):
-        F.scaled_dot_product_attention(mm.ones(2, 3), mm.ones(2, 4), mm.ones(2, 3))
-    with pytest.raises(ValueError, match="is_causal excludes"):
-        F.scaled_dot_product_attention(mm.ones(2, 3), mm.ones(2, 3), mm.ones(2, 3), attn_mask=mm.ones(2, 2), is_causal=True)
+    layer, x = nn.MultiheadAttention(4, 2, batch_first=True), mm.ones(2, 3, 4)
+    with pytest.raises(ValueError, match="needs keys for each of 2 sequences, got 1"):
+        layer(x, x[:1], x[:1])
+    with pytest.raises(ValueError, match=r"key_padding_mask must be \(2, 3\), got \(3, 2\)"):
+        layer(x, x, x, key_padding_mask=mm.zeros(3, 2).bool())
+    with pytest.raises(ValueError, match=r"attn_mask must be \(3, 3\) or \(4, 3, 3\), got \(2, 3, 3\)"):
+        layer(x, x, x, attn_mask=mm.zeros(2, 3, 3))
+    with pytest.raises(TypeError, match="MultiheadAttention: attn_mask must be of booleans or of float32, got int64"):
+        layer(x, x, x, attn_mask=mm.zeros(3, 3).long())
     with pytest.raises(ValueError, match="'relu' or 'gelu'"):
         nn.TransformerEncoderLayer(4, 2, activation="tanh")
     with pytest.raises(ValueError, match="num_layers must be at least 1"):
         nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2), 0)
 
 
+def test_shares_are_dropped_in_training_alone() -> None:
+    mm.manual_seed(0)
+    layer, x = nn.MultiheadAttention(4, 2, dropout=0.5), mm.randn(6, 2, 4)
+    assert (layer(x, x, x)[1].numpy() == 0).any()
+    _, P = layer.eval()(x, x, x)
+    np.testing.assert_allclose(P.numpy().sum(axis=-1), 1, rtol=1e-6)
+
+
+# Beside PyTorch
+
+
+def masks_of(kind: str, L: int, rng: np.random.Generator) -> dict[str, Any]:
+    """For 2 sequences of L queries and 5 keys under 3 heads; every query may look at the first key."""
+    if kind == "none":
+        return {}
+    hides, padding = rng.random((L, 5)) > 0.6, np.zeros((2, 5), dtype=bool)
+    hides[:, 0] = False
+    padding[0, 3:] = True
+    if kind == "heads":
+        hides = np.stack([hides, *(np.roll(hides, k, axis=0) for k in range(1, 6))])
+    if kind == "numbers":
+        return {"attn_mask": rng.standard_normal((L, 5)), "key_padding_mask": np.where(padding, -np.inf, 0.0)}
+    return {"attn_mask": hides} if kind == "heads" else {"attn_mask": hides, "key_padding_mask": padding}
+
+
+def same(a: Any, b: Any) -> None:
+    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-9, atol=1e-11)
+
+
+def twins(make: Any) -> Any:
+    """The same module in both, with the same numbers, biases of 0 moved."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    ours, theirs = make(nn).double(), make(torch.nn).double()
+    with torch.no_grad():
+        for p in theirs.parameters():
+            p += 0.1 * torch.randn_like(p)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert [k for k, _ in ours.named_parameters()] == [k for k, _ in theirs.named_parameters()]
+    ours.load_state_dict({k: v.numpy() for k, v in theirs.state_dict().items()})
+    return torch, ours, theirs
+
+
 @pytest.mark.oracle
 @pytest.mark.parametrize("batch_first", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
-def test_multi_head_attention_is_pytorchs(batch_first: bool, masked: bool) -> None:
-    torch = pytest.importorskip("torch")
-    theirs = torch.nn.MultiheadAttention(6, 3, batch_first=batch_first).double()
-    ours = nn.MultiheadAttention(6, 3, batch_first=batch_first).double()
-    ours.load_state_dict({k: v.detach().numpy() for k, v in theirs.state_dict().items()})
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", ["none", "booleans", "heads", "numbers"])
+@pytest.mark.parametrize("cross", [False, True])
+def test_multi_head_attention_is_pytorchs(batch_first: bool, bias: bool, kind: str, cross: bool) -> None:
+    """Outputs, shares, and the gradients of queries, keys, values and parameters; the shares take a gradient too."""
+    torch, ours, theirs = twins(lambda n: n.MultiheadAttention(6, 3, bias=bias, batch_first=batch_first))
     rng = np.random.default_rng(0)
-    q, kv = rng.standard_normal((2, 4, 6)), rng.standard_normal((2, 5, 6))
-    if not batch_first:
-        q, kv = q.swapaxes(0, 1).copy(), kv.swapaxes(0, 1).copy()
-    masks: dict[str, Any] = {}
-    if masked:
-        padding, look = np.zeros((2, 5), dtype=bool), rng.random((4, 5)) > 0.7
-        padding[0, 3:] = True
-        look[:, 0] = False
-        masks = {"key_padding_mask": padding, "attn_mask": look}
+    L = 4 if cross else 5
+    sizes = (L, 5, 5) if cross else (L,)
+    arrays = [rng.standard_normal((2, n, 6) if batch_first else (n, 2, 6)) for n in sizes]
+    masks = masks_of(kind, L, rng)
+    ours_hidden, theirs_hidden = ({k: t(m) for k, m in masks.items()} for t in (mm.tensor, torch.tensor))
     for average in (True, False):
-        y, P = ours(
-            mm.tensor(q),
-            mm.tensor(kv),
-            mm.tensor(kv),
-            average_attn_weights=average,
-            **{k: mm.tensor(m) for k, m in masks.items()},
-        )
-        other = {k: torch.tensor(m) for k, m in masks.items()}
-        z, S = theirs(torch.tensor(q), torch.tensor(kv), torch.tensor(kv), average_attn_weights=average, **other)
-        np.testing.assert_allclose(y.numpy(), z.detach().numpy(), rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(P.numpy(), S.detach().numpy(), rtol=1e-9, atol=1e-12)
+        xs, zs = ([t(a, requires_grad=True) for a in arrays] for t in (mm.tensor, torch.tensor))
+        y, P = ours(*(xs if cross else xs * 3), average_attn_weights=average, **ours_hidden)
+        v, S = theirs(*(zs if cross else zs * 3), average_attn_weights=average, **theirs_hidden)
+        same(y, v)
+        same(P, S)
+        G, H = rng.standard_normal(y.shape), rng.standard_normal(P.shape)
+        ((y * mm.tensor(G)).sum() + (P * mm.tensor(H)).sum()).backward()
+        ((v * torch.tensor(G)).sum() + (S * torch.tensor(H)).sum()).backward()
+        for x, z in zip(xs, zs, strict=True):
+            same(x.grad, z.grad)
+        for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+            same(p.grad, q.grad)
+    assert ours(*(xs if cross else xs * 3), need_weights=False)[1] is None
 
 
-# Trunks that use it
+@pytest.mark.oracle
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_a_masked_encoder_is_pytorchs(batch_first: bool, norm_first: bool) -> None:
+    def make(n: Any) -> Any:
+        layer = n.TransformerEncoderLayer(6, 3, 5, dropout=0.0, batch_first=batch_first, norm_first=norm_first)
+        options = {} if n is nn else {"enable_nested_tensor": False}
+        return n.TransformerEncoder(layer, 2, **options)
+
+    torch, ours, theirs = twins(make)
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((2, 5, 6) if batch_first else (5, 2, 6))
+    causal, padding = np.triu(np.ones((5, 5), dtype=bool), 1), np.zeros((2, 5), dtype=bool)
+    padding[0, 3:] = True
+    x, z = (t(a, requires_grad=True) for t in (mm.tensor, torch.tensor))
+    y, v = ours(x, mm.tensor(causal), mm.tensor(padding)), theirs(z, torch.tensor(causal), torch.tensor(padding))
+    same(y, v)
+    G = rng.standard_normal(y.shape)
+    y.backward(mm.tensor(G))
+    v.backward(torch.tensor(G))
+    same(x.grad, z.grad)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        same(p.grad, q.grad)
 
 
-def test_an_encoder_minds_the_order_of_tokens_but_not_padding() -> None:
+@pytest.mark.oracle
+def test_initial_numbers_are_of_pytorchs_distribution() -> None:
+    torch = pytest.importorskip("torch")
     mm.manual_seed(0)
-    trunk = mtl.SharedEncoder(vocabulary=9, d_model=8, nhead=2, padding=0)
-    x = mm.tensor([[1, 2, 3], [3, 2, 1]])
-    z = trunk(x).numpy()
-    assert z.shape == (2, 8)
-    assert np.abs(z[0] - z[1]).max() > 1e-3
-    padded = trunk(mm.tensor([[1, 2, 3, 0, 0], [3, 2, 1, 0, 0]])).numpy()
-    np.testing.assert_allclose(padded, z, rtol=1e-4, atol=1e-5)
-
-
-def test_an_encoder_is_a_trunk_for_two_tasks() -> None:
-    """Which token comes first, and whether a 1 occurs."""
-    mm.manual_seed(0)
-    model = mtl.HardSharing(
-        mtl.SharedEncoder(5, d_model=16, nhead=2, num_layers=1), {"first": nn.Linear(16, 5), "one": nn.Linear(16, 2)}
-    )
-    x = mm.randint(5, (200, 4))
-    y = {"first": x[:, 0].detach(), "one": (x == 1).any(dim=1).long()}
-    tasks = [mtl.Task(k, nn.CrossEntropyLoss(), metrics=["accuracy"]) for k in y]
-    batches = [(x[i : i + 50], {k: v[i : i + 50] for k, v in y.items()}) for i in range(0, 200, 50)]
-    history = mtl.Trainer(model, tasks, mm.optim.Adam(model.parameters(), lr=0.01)).fit(batches, epochs=15, verbose=False)
-    assert history["first accuracy"][-1] > 0.9
-    assert history["one accuracy"][-1] > 0.9
-
-
-def test_embeddings_of_users_and_items_are_shared() -> None:
-    mm.manual_seed(0)
-    trunk = mtl.SharedEmbedding([4, 7], [2, 3])
-    x = mm.tensor([[0, 6], [3, 0]])
-    z = trunk(x)
-    assert z.shape == (2, trunk.out_features) == (2, 5)
-    np.testing.assert_array_equal(z.numpy()[0], [*trunk.tables[0].weight.numpy()[0], *trunk.tables[1].weight.numpy()[6]])
-    model = mtl.HardSharing(trunk, {"click": nn.Linear(5, 1), "buy": nn.Linear(5, 1)})
-    assert len(list(model.shared_parameters())) == 2
-
-
-def test_what_does_not_fit_a_trunk_is_refused() -> None:
-    with pytest.raises(ValueError, match="a width for each of 2 columns"):
-        mtl.SharedEmbedding([2, 2], [3])
-    with pytest.raises(ValueError, match=r"needs \(N, 1\) integers, got \(2, 2\)"):
-        mtl.SharedEmbedding([2], 3)(mm.zeros(2, 2).long())
-    with pytest.raises(ValueError, match=r"0 < L ≤ 3"):
-        mtl.SharedEncoder(5, max_length=3)(mm.zeros(1, 4).long())
-    with pytest.raises(ValueError, match=r"sequences \[0\] hold nothing but padding"):
-        mtl.SharedEncoder(5, padding=0)(mm.zeros(1, 4).long())
+    torch.manual_seed(0)
+    ours, theirs = (n.MultiheadAttention(60, 3).state_dict() for n in (nn, torch.nn))
+    for name, t in theirs.items():
+        a, b = ours[name].numpy().astype(float), t.numpy().astype(float)
+        assert abs(a.mean() - b.mean()) <= 6 * b.std() * math.sqrt(2 / a.size)
+        np.testing.assert_allclose([a.std(), a.min(), a.max()], [b.std(), b.min(), b.max()], rtol=0.05)

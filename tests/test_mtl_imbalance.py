@@ -1,4 +1,4 @@
-"""Classes of different size; and one student with several teachers."""
+"""Classes of different size: weights, a loss that looks at what is hard, and re-sampling."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import minimtl as mm
 import minimtl.nn.functional as F
-from minimtl import data, mtl, nn, optim, testing
+from minimtl import data, mtl, testing
 from minimtl.data import DataLoader, TensorDataset
 
 seeds = st.integers(0, 2**32 - 1)
@@ -32,8 +32,13 @@ def test_focal_loss_without_focus_is_cross_entropy(seed: int) -> None:
     w = mm.tensor(rng.random(4) + 0.1)
     for weight in (None, w):
         for reduction in ("mean", "sum", "none"):
-            found = mtl.FocalLoss(0.0, weight, reduction=reduction)(x, mm.tensor(y)).numpy()
-            np.testing.assert_allclose(found, F.cross_entropy(x, mm.tensor(y), weight, reduction=reduction).numpy(), rtol=1e-6)
+            a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+            found = mtl.FocalLoss(0.0, weight, reduction=reduction)(a, mm.tensor(y))
+            wanted = F.cross_entropy(b, mm.tensor(y), weight, reduction=reduction)
+            np.testing.assert_array_equal(found.numpy(), wanted.numpy())
+            found.sum().backward()
+            wanted.sum().backward()
+            np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-12, atol=1e-15)
 
 
 def test_focal_loss_by_its_formula_and_its_gradient() -> None:
@@ -43,9 +48,45 @@ def test_focal_loss_by_its_formula_and_its_gradient() -> None:
     want = np.mean([-((1 - p[i, c]) ** 2) * math.log(p[i, c]) for i, c in enumerate(y)])
     assert mtl.FocalLoss(2.0)(mm.tensor(x), mm.tensor(y)).item() == pytest.approx(want)
     testing.gradcheck(lambda x: mtl.FocalLoss(0.5)(x, mm.tensor(y)), mm.tensor(x))
-    sure = mm.tensor([[60.0, 0.0]]).requires_grad_()
-    mtl.FocalLoss(0.5)(sure, mm.tensor([0])).backward()
-    assert np.isfinite(sure.grad.numpy()).all()
+
+
+@pytest.mark.parametrize("γ", [0.5, 1.0, 2.0])
+def test_focal_loss_of_what_is_nearly_certain(γ: float) -> None:
+    """1 − p is not the difference of two numbers of nearly one size; at p = 1 loss and gradient are 0."""
+    x = mm.tensor(np.array([[20.0, 0.0]])).requires_grad_()
+    loss = mtl.FocalLoss(γ)(x, mm.tensor([0]))
+    loss.backward()
+    q = math.exp(-20) / (1 + math.exp(-20))  # 1 − p
+    assert loss.item() == pytest.approx(q**γ * math.log1p(math.exp(-20)), rel=1e-6)
+    assert x.grad.numpy()[0] == pytest.approx(np.array([-1, 1]) * (1 + γ) * q ** (γ + 1), rel=1e-6)
+    certain = mm.tensor([[200.0, 0.0]]).requires_grad_()
+    mtl.FocalLoss(γ)(certain, mm.tensor([0])).backward()
+    assert (certain.grad.numpy() == 0).all()
+
+
+def test_focal_loss_of_pixels_is_that_of_samples() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2, 3, 4, 5)), rng.integers(0, 3, (2, 4, 5))
+    y[0, 1] = -100
+    loss = mtl.FocalLoss(1.5, mm.tensor([0.5, 1.0, 2.0], dtype=mm.float64))
+    flat = loss(mm.tensor(x.transpose(0, 2, 3, 1).reshape(-1, 3)), mm.tensor(y.ravel())).item()
+    assert loss(mm.tensor(x), mm.tensor(y)).item() == pytest.approx(flat)
+    assert loss(mm.tensor(x), mm.tensor(y)).dtype == mm.float64
+    assert mtl.FocalLoss(1.5)(mm.tensor(x).float(), mm.tensor(y)).dtype == mm.float32
+    assert math.isnan(loss(mm.tensor(x), mm.tensor(np.full_like(y, -100))).item())  # as cross-entropy's mean of nothing
+
+
+def test_balanced_weights_sum_to_the_same_in_each_class() -> None:
+    w = mtl.balanced(np.array([0, 0, 0, 2, -100]))
+    np.testing.assert_allclose(w, [1 / 3, 1 / 3, 1 / 3, 1, 0])
+
+
+def test_a_planted_error_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss that looks at what is right already: p^γ in the place of (1 − p)^γ."""
+    real = np.expm1
+    monkeypatch.setattr("minimtl.mtl.imbalance.np.expm1", lambda a: -1 - real(a))
+    with pytest.raises(AssertionError):
+        test_focal_loss_by_its_formula_and_its_gradient()
 
 
 def test_a_balanced_sampler_draws_classes_equally_often() -> None:
@@ -74,75 +115,12 @@ def test_a_loader_takes_its_order_from_a_sampler() -> None:
         (lambda: mtl.class_weights(np.array([0, 2]), 2), "integer labels"),
         (lambda: mtl.FocalLoss(-1), "gamma must not be negative"),
         (lambda: mtl.FocalLoss(reduction="x"), "reduction must be"),
+        (lambda: mtl.FocalLoss(weight=mm.ones(2))(mm.ones(1, 3), mm.tensor([2])), r"weight must have shape \(3,\)"),
         (lambda: data.WeightedRandomSampler([0.0], 1), "not all 0"),
         (lambda: data.WeightedRandomSampler([1.0], 0), "at least 1"),
         (lambda: data.WeightedRandomSampler([1.0, 0.0], 2, replacement=False), "1 samples do not give 2"),
-        (lambda: mtl.distilled(nn.MSELoss(), temperature=0), "temperature > 0"),
-        (
-            lambda: mtl.Distillation(student(), {"c": nn.Linear(3, 2)}),
-            r"teachers of tasks of the student, \['a', 'b'\], got \['c'\]",
-        ),
     ],
 )
 def test_what_means_nothing_is_refused(call: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         call()
-
-
-# Distillation
-
-
-def student() -> mtl.HardSharing:
-    mm.manual_seed(0)
-    return mtl.HardSharing(nn.Sequential(nn.Linear(3, 8), nn.Tanh()), {"a": nn.Linear(8, 2), "b": nn.Linear(8, 1)})
-
-
-def teacher() -> nn.Module:
-    mm.manual_seed(1)
-    return nn.Sequential(nn.Linear(3, 16), nn.BatchNorm1d(16), nn.Dropout(0.5), nn.Linear(16, 2))
-
-
-def test_a_student_learns_what_its_teacher_says_and_the_teacher_stays() -> None:
-    """Labels are noise; the teacher's word is all there is to learn."""
-    wise = teacher()
-    before = {k: v.numpy().copy() for k, v in wise.state_dict().items()}
-    model = mtl.Distillation(student(), {"a": wise})
-    tasks = [
-        mtl.Task("a", mtl.distilled(nn.CrossEntropyLoss(), weight=1.0), metrics=["accuracy"]),
-        mtl.Task("b", mtl.distilled(nn.MSELoss(), classes=False)),
-    ]
-    x = mm.randn(256, 3)
-    y = {"a": mm.randint(2, (256,)), "b": x[:, :1].detach()}
-    trainer = mtl.Trainer(model, tasks, optim.Adam(model.parameters(), lr=0.02), aggregation=mtl.aggregation.PCGrad())
-    trainer.fit([(x, y)] * 100, verbose=False)
-    said, learnt = wise(x).argmax(dim=1), model.eval()(x)["a"].argmax(dim=1)
-    assert (said == learnt).float().mean().item() > 0.9
-    assert all((v.numpy() == before[k]).all() for k, v in wise.state_dict().items())
-    assert set(model.state_dict()) == {f"student.{k}" for k in model.student.state_dict()}
-    assert not wise.training and all(p.grad is None for p in wise.parameters())
-
-
-@given(seeds, st.floats(0.5, 5))
-def test_soft_targets_are_hintons(seed: int, T: float) -> None:
-    s, t = np.random.default_rng(seed).standard_normal((2, 4, 3))
-    p, q = (np.exp(v / T) / np.exp(v / T).sum(axis=1, keepdims=True) for v in (s, t))
-    want = T * T * (q * np.log(q / p)).sum(axis=1).mean()
-    both = mtl.distilled(nn.CrossEntropyLoss(), temperature=T, weight=1.0)
-    assert both(mtl.Taught(mm.tensor(s), mm.tensor(t)), mm.tensor([0] * 4)).item() == pytest.approx(want, abs=1e-9)
-    assert both(mtl.Taught(mm.tensor(s), mm.tensor(s)), mm.tensor([0] * 4)).item() == pytest.approx(0, abs=1e-9)
-
-
-def test_labels_and_teacher_are_mixed_and_missing_ones_left_out() -> None:
-    loss = mtl.distilled(nn.MSELoss(), weight=0.25, classes=False)
-    taught = mtl.Taught(mm.tensor([[1.0], [5.0]]), mm.tensor([[3.0], [0.0]]))
-    task = mtl.Task("b", loss, missing=math.nan)
-    output, y = task.labelled(taught, mm.tensor([[2.0], [math.nan]]))
-    assert loss(output, y).item() == pytest.approx(0.75 * 1 + 0.25 * 4)
-
-
-def test_a_planted_error_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Distillation without T²."""
-    real = mtl.distillation.soft_targets
-    monkeypatch.setattr("minimtl.mtl.distillation.soft_targets", lambda s, t, T: real(s, t, T) / (T * T))
-    with pytest.raises(AssertionError):
-        test_soft_targets_are_hintons.hypothesis.inner_test(0, 3.0)

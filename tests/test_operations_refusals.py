@@ -234,6 +234,26 @@ REFUSED = {
         ),
         (lambda: F.binary_cross_entropy_with_logits(x, x, pos_weight=2), TypeError, "pos_weight must be a Tensor, got int"),
     ],
+    "scaled_dot_product_attention": [
+        (lambda: F.scaled_dot_product_attention(x, x, [1]), TypeError, "value must be a Tensor, got list"),
+        (lambda: F.scaled_dot_product_attention(k, k, k), TypeError, "needs floating-point numbers, got int64"),
+        (lambda: F.scaled_dot_product_attention(x, d, x), TypeError, "of one dtype, got float32 and float64"),
+        (lambda: F.scaled_dot_product_attention(v, x, x), ValueError, r"needs query \(…, A, E\).* got \(3,\), \(2, 3\)"),
+        (lambda: F.scaled_dot_product_attention(x, mm.ones(2, 4), x), ValueError, r"needs query \(…, A, E\)"),
+        (lambda: F.scaled_dot_product_attention(x, x, mm.ones(3, 3)), ValueError, r"value \(…, B, D\)"),
+        (lambda: F.scaled_dot_product_attention(x, x, x, mm.ones(2, 5)), ValueError, r"\(2, 5\) does not .* \(…, 2, 2\)"),
+        (
+            lambda: F.scaled_dot_product_attention(x, x, x, mm.ones(2, 2).long()),
+            TypeError,
+            "of booleans or of float32, got int64",
+        ),
+        (lambda: F.scaled_dot_product_attention(x, x, x, mm.ones(2, 2), is_causal=True), ValueError, "excludes attn_mask"),
+        (
+            lambda: F.scaled_dot_product_attention(mm.ones(2, 1, 3), mm.ones(3, 1, 3), mm.ones(3, 1, 3)),
+            ValueError,
+            r"leading axes \(2,\) and \(3,\) and \(3,\) do not broadcast",
+        ),
+    ],
     "cross_entropy": [
         (lambda: F.cross_entropy(x, mm.tensor([0, 3])), IndexError, "labels must lie in 0 … 2, got 0 … 3"),
         (lambda: F.cross_entropy(x, mm.tensor([0, -1])), IndexError, "labels must lie in 0 … 2, got -1 … 0"),

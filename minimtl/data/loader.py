@@ -104,9 +104,8 @@ class DataLoader:
     """N samples → ⌈N / B⌉ batches of B = `batch_size`, the last one smaller; ⌊N / B⌋ with `drop_last`.
 
     With `shuffle` every pass draws a new order from `generator`, or the one that `manual_seed` seeds: a seed fixes all
-    passes. A `sampler` gives the indices of a pass
-    instead, and N is its length. `num_workers` is there for scripts written for PyTorch; one indexing a batch leaves workers
-    nothing to do.
+    passes. A `sampler` gives the indices of a pass instead, and N is its length. `num_workers` is there for scripts written
+    for PyTorch; one indexing a batch leaves workers nothing to do.
     """
 
     def __init__(

@@ -26,8 +26,9 @@ class Taught(NamedTuple):
 class Distillation(nn.Module):
     """{task: ŷₖ} of the student; in training mode {task: Taught(ŷₖ, what the teacher of k says)}, for losses made by `distilled`
 
-    A teacher gives one output, or {task: output}. Teachers are no parts of the model: they are not trained, saved or moved, and
-    run in evaluation mode without gradients. Tasks without a teacher are given plainly.
+    A teacher gives one output, or {task: output}. Teachers are no parts of the model: they are not trained, saved or moved; the
+    state_dict is the student's. They run in evaluation mode, whatever was said to them, and without gradients. Tasks without
+    a teacher are given plainly.
     """
 
     def __init__(self, student: nn.Module, teachers: Mapping[str, nn.Module]) -> None:
@@ -36,7 +37,7 @@ class Distillation(nn.Module):
         if unknown or not teachers:
             raise ValueError(f"Distillation: needs teachers of tasks of the student, {list(heads)}, got {list(teachers)}")
         self.student: Any = student
-        self.teachers = {k: (teacher.eval(),) for k, teacher in teachers.items()}  # in a tuple, so that it is no part
+        self.teachers = {k: (teacher,) for k, teacher in teachers.items()}  # in a tuple, so that it is no part
 
     @property
     def heads(self) -> Any:
@@ -58,7 +59,9 @@ class Distillation(nn.Module):
             return outputs
         with no_grad():
             said = {
-                k: teacher(x[k] if isinstance(x, Mapping) else x) for k, (teacher,) in self.teachers.items() if k in outputs
+                k: teacher.eval()(x[k] if isinstance(x, Mapping) else x)
+                for k, (teacher,) in self.teachers.items()
+                if k in outputs
             }
         said = {k: y[k] if isinstance(y, Mapping) else y for k, y in said.items()}
         return {k: Taught(y, said[k]) if k in said else y for k, y in outputs.items()}

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from minimtl import nn
-from minimtl.autograd import Tensor
+from minimtl import kernels
+from minimtl.autograd import Tensor, differentiable
 from minimtl.backend import Array
 from minimtl.equation import equation
-from minimtl.nn.functional import cross_entropy
-from minimtl.ops import exp
+from minimtl.kernels.shared import Result
+from minimtl.nn.losses import WeightedLoss
+from minimtl.ops.distance import reduced
+from minimtl.ops.loss import KEPT_WEIGHT, LABELS, logits, one_hot_targets, over
 
 IGNORED = -100
 
@@ -58,48 +60,81 @@ def counts(name: str, labels: Any, num_classes: int) -> Array:
     return np.bincount(y, minlength=num_classes).astype(float)
 
 
-class FocalLoss(nn.Module):
-    """l = −(1 − p)^γ ln p, p the probability of the true class      Lin et al. 2017
+class FocalLoss(WeightedLoss):
+    """−w_y (1 − p)^γ ln p, p the probability of the true class y      (N, C, …) logits, (N, …) classes; Lin et al. 2017
 
-    (N, C, …) logits, (N, …) classes. What is right already counts little; γ = 0 is `nn.CrossEntropyLoss`, whose `weight`,
-    `ignore_index` and mean this takes over: with weights the mean is over Σ w.
+    What is right already counts little; γ = 0 is `nn.CrossEntropyLoss`, whose `weight`, `ignore_index` and mean this takes
+    over: with weights the mean is over Σ w.
     """
 
     shown = ("gamma", "ignore_index", "reduction")
-    weight: Tensor | None
 
     def __init__(
         self, gamma: float = 2.0, weight: Tensor | None = None, ignore_index: int = IGNORED, reduction: str = "mean"
     ) -> None:
         if not gamma >= 0:
             raise ValueError(f"FocalLoss: gamma must not be negative, got {gamma}")
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"FocalLoss: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-        self.gamma, self.ignore_index, self.reduction = gamma, ignore_index, reduction
-        self.register_buffer("weight", weight)
+        super().__init__(weight, reduction)
+        self.gamma, self.ignore_index = gamma, ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss of logits (N, C, …) and classes (N, …)."""
-        plain = cross_entropy(input, target, ignore_index=self.ignore_index, reduction="none")  # −ln p
-        losses = focal(plain, self.gamma)
-        if self.weight is not None:
-            losses = losses * self.weight[target.clip(0, len(self.weight) - 1)]
-        if self.reduction != "mean":
-            return losses if self.reduction == "none" else losses.sum()
-        counted = target.array != self.ignore_index
-        w = np.ones(counted.shape) if self.weight is None else self.weight.array[np.where(counted, target.array, 0)]
-        return losses.sum() / float((w * counted).sum())
+        return focal_loss(input, target, self.gamma, self.weight, self.ignore_index, self.reduction)
+
+
+P_TRUE = r" \quad p_n = \frac{e^{x_{n,y_n}}}{\sum_{k=0}^{C-1} e^{x_{nk}}},"
 
 
 @equation(
-    "mtl.focal_loss",
-    r"l_n = -(1 - p_n)^\gamma \ln p_n",
-    symbols={"p": "nll"},
+    "nn.focal_loss",
+    r"l = -\frac{1}{W} \sum_{n=0}^{N-1} [y_n \ne I] \, w_{y_n} (1 - p_n)^\gamma \ln p_n,"
+    + P_TRUE
+    + r" \quad W = "
+    + KEPT_WEIGHT,
+    symbols={"x": "input", "y": "target", "w": "weight", "γ": "gamma", "I": "ignore_index"},
+    shapes="x (N, C), y (N), w (C) → l ()",
     source="Lin et al. 2017",
-    conventions="pₙ is the probability of the class of sample n",
+    conventions=LABELS,
+    helpers=("_focal",),
+    unseen=("reduction",),
+    base=0,
+    outside={"x": 0, "w": 0},
 )
-def focal(nll: Tensor, γ: float) -> Tensor:
-    """lₙ = −(1 − pₙ)^γ ln pₙ      of −ln pₙ, (N, …) → (N, …)"""
-    if γ == 0:
-        return nll
-    return (1 - exp(-nll)).clip(1e-7, None) ** γ * nll
+@equation(
+    "nn.focal_loss.vjp",
+    r"\frac{\partial L}{\partial x_{nk}} = \frac{G}{W} [y_n \ne I] \, w_{y_n} (1 - p_n)^\gamma"
+    r" \left(1 - \gamma \frac{p_n \ln p_n}{1 - p_n}\right) \left(\frac{e^{x_{nk}}}{\sum_{j=0}^{C-1} e^{x_{nj}}} - [k = y_n]\right),"
+    + P_TRUE
+    + r" \quad W = "
+    + KEPT_WEIGHT,
+)
+def focal_loss(
+    input: Tensor, target: Tensor, gamma: float, weight: Tensor | None, ignore_index: int = IGNORED, reduction: str = "mean"
+) -> Tensor:
+    """l = −1/W Σₙ [yₙ ≠ I] w[yₙ] (1 − pₙ)^γ ln pₙ      pₙ = e^{x[n,yₙ]} / (Σₖ e^{xₙₖ})      W = Σₙ [yₙ ≠ I] w[yₙ]
+
+    ∂L/∂xₙₖ = G/W [yₙ ≠ I] w[yₙ] (1 − pₙ)^γ (1 − γ pₙ ln pₙ / (1 − pₙ)) (e^{xₙₖ} / (Σⱼ e^{xₙⱼ}) − [k = yₙ])
+
+    x: (N, C, …) logits, or (C); y: integers (N, …); I: ignore_index, whose labels have no loss.
+    """
+    name = "focal_loss"
+    logits(name, input, target, weight)
+    x = input if input.ndim > 1 else input.unsqueeze(0)
+    q, total = one_hot_targets(name, input, target, weight, ignore_index)
+    losses = _focal(x, q, gamma)
+    if weight is not None:
+        losses = losses * (q * weight.reshape(1, -1, *[1] * (x.ndim - 2))).sum(dim=1)
+    if reduction == "mean":
+        return over(losses.sum(), total)
+    return reduced(name, losses if input.ndim > 1 else losses.reshape(()), reduction)
+
+
+@differentiable
+def _focal(x: Array, q: Array, gamma: float) -> Result:
+    """lₙ = (1 − e^{−aₙ})^γ aₙ      ∂l/∂a = (1 − e^{−a})^γ (1 + γ a / (eᵃ − 1)), a = −Σₖ qₙₖ ln softmax(x)ₙₖ
+
+    (N, C, …), (N, C, …) → (N, …), q one 1 or none. In a nothing is lost where p = e^{−a} is nearly 1, and a / (eᵃ − 1) is 1 at 0.
+    """
+    a, gx, _ = kernels.cross_entropy(x, q)
+    focus, e = (-np.expm1(-a)) ** gamma, np.expm1(a)
+    return focus * a, lambda G: gx(G * focus * (1 + gamma * np.where(e == 0, 1, a / e)))

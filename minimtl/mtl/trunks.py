@@ -10,23 +10,30 @@ from minimtl.ops import arange, cat
 
 
 class SharedEmbedding(nn.Module):
-    """[E₁[x₁] … E_F[x_F]]      columns of symbols (N, F) integers → (N, ΣD): embeddings that all tasks share; D0 §5
+    """[E₁[x₁] … E_F[x_F]  d]      columns of symbols (N, F) integers → (N, ΣD): embeddings that all tasks share; D0 §5
 
     sizes: for each column how many symbols it has; dims: how wide each embedding is, one number for all or one for each.
+    With `dense` features x is the pair (columns, d) and d, (N, dense) numbers, stands behind the embeddings: (N, ΣD + dense).
     """
 
-    def __init__(self, sizes: Sequence[int], dims: int | Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], dims: int | Sequence[int], dense: int = 0) -> None:
         widths = [dims] * len(sizes) if isinstance(dims, int) else list(dims)
         if not sizes or len(widths) != len(sizes):
             raise ValueError(f"SharedEmbedding: needs a width for each of {len(sizes)} columns, at least one, got {dims}")
+        if dense < 0:
+            raise ValueError(f"SharedEmbedding: dense must not be negative, got {dense}")
         self.tables = nn.ModuleList(nn.Embedding(n, d) for n, d in zip(sizes, widths, strict=True))
-        self.out_features = sum(widths)
+        self.dense, self.out_features = dense, sum(widths) + dense
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The embeddings of all columns, side by side."""
-        if x.ndim != 2 or x.shape[1] != len(self.tables):
-            raise ValueError(f"SharedEmbedding: needs (N, {len(self.tables)}) integers, got {x.shape}")
-        return cat([table(x[:, i]) for i, table in enumerate(self.tables)], dim=1)
+    def forward(self, x: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        """The embeddings of all columns, side by side, and the dense features behind them."""
+        columns, *dense = x if isinstance(x, (tuple, list)) else (x,)
+        if columns.ndim != 2 or columns.shape[1] != len(self.tables):
+            raise ValueError(f"SharedEmbedding: needs (N, {len(self.tables)}) integers, got {columns.shape}")
+        wanted = [(len(columns), self.dense)] if self.dense else []
+        if [d.shape for d in dense] != wanted:
+            raise ValueError(f"SharedEmbedding: needs dense features of shapes {wanted}, got {[d.shape for d in dense]}")
+        return cat([*(table(columns[:, i]) for i, table in enumerate(self.tables)), *dense], dim=1)
 
 
 class SharedEncoder(nn.Module):

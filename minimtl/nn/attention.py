@@ -18,7 +18,7 @@ class MultiheadAttention(Module):
 
     With `batch_first` (N, L, E). Returns the output and, with `need_weights`, the shares (N, L, S), the mean over heads or, unless
     `average_attn_weights`, (N, h, L, S). A boolean mask is True where one may not look, as in PyTorch (and unlike
-    `scaled_dot_product_attention`): key_padding_mask (N, S), attn_mask (L, S) or (N·h, L, S).
+    `scaled_dot_product_attention`); numbers are added to the scores: key_padding_mask (N, S), attn_mask (L, S) or (N·h, L, S).
     """
 
     shown = ("embed_dim", "num_heads", "dropout", "batch_first")
@@ -54,6 +54,8 @@ class MultiheadAttention(Module):
             )
         if not self.batch_first:
             query, key, value = (t.transpose(0, 1) for t in (query, key, value))
+        if query.shape[0] != key.shape[0]:
+            raise ValueError(f"MultiheadAttention: needs keys for each of {query.shape[0]} sequences, got {key.shape[0]}")
         (N, L, E), S, h = query.shape, key.shape[1], self.num_heads
         weights = self.in_proj_weight.split(E)
         biases = (None,) * 3 if self.in_proj_bias is None else self.in_proj_bias.split(E)
@@ -69,13 +71,20 @@ class MultiheadAttention(Module):
     def mask(self, query: Tensor, attn_mask: Tensor | None, padding: Tensor | None, S: int) -> Tensor | None:
         """Both masks as one, to be added to the scores (N, h, L, S)."""
         (N, L, _), h = query.shape, self.num_heads
-        m = added(attn_mask if attn_mask is None or attn_mask.dtype.kind == "f" else ~attn_mask, query)
+        m = hidden("attn_mask", attn_mask, query, [(L, S), (N * h, L, S)])
+        p = hidden("key_padding_mask", padding, query, [(N, S)])
         if m is not None and m.ndim == 3:
             m = m.reshape(N, h, L, S)
-        p = added(padding if padding is None or padding.dtype.kind == "f" else ~padding, query)
         if p is not None:
             p = p.reshape(N, 1, 1, S)
         return p if m is None else m if p is None else m + p
+
+
+def hidden(what: str, mask: Tensor | None, like: Tensor, shapes: list[tuple[int, ...]]) -> Tensor | None:
+    """A mask as numbers that are added: of booleans −∞ where True."""
+    if mask is not None and mask.shape not in shapes:
+        raise ValueError(f"MultiheadAttention: {what} must be {' or '.join(map(str, shapes))}, got {mask.shape}")
+    return added("MultiheadAttention", what, mask if mask is None or mask.dtype.kind != "b" else ~mask, like)
 
 
 class TransformerEncoderLayer(Module):

@@ -10,7 +10,7 @@ from minimtl.nn.module import Module
 class Loss(Module):
     """A loss with a reduction: the mean, the sum, or none."""
 
-    shown = ("reduction",)
+    shown: ClassVar[tuple[str, ...]] = ("reduction",)
     reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
 
     def __init__(self, reduction: str = "mean") -> None:

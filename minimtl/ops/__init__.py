@@ -9,6 +9,7 @@ from minimtl.ops.arithmetic import (
     add, bitwise_and, bitwise_not, bitwise_or, clip, div, eq, ge, gt, le, logical_and, logical_not, logical_or, lt, maximum,
     minimum, mul, ne, neg, pow, remainder, sub, where,
 )
+from minimtl.ops.attention import scaled_dot_product_attention
 from minimtl.ops.create import (
     arange, eye, from_numpy, full, full_like, linspace, ones, ones_like, rand, randint, randn, randperm, tensor, tensor_of,
     zeros, zeros_like,

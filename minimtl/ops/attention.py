@@ -66,28 +66,43 @@ def scaled_dot_product_attention(
 ) -> Tensor:
     """softmax(Q Kᵀ/√E + M) V      (…, A, E), (…, B, E), (…, B, D) → (…, A, D): see `attention`
 
-    attn_mask (…, A, B) is added to the scores; of booleans True lets a query look. `is_causal` lets query i look at keys up to i.
-    Drops shares with probability dropout_p, also in evaluation: the caller knows its mode.
+    attn_mask (…, A, B), which broadcasts, is added to the scores; of booleans True lets a query look. `is_causal` lets query i
+    look at keys up to i. A query that may look nowhere gets NaN, where PyTorch's gets 0. Drops shares with probability
+    dropout_p, also in evaluation: the caller knows its mode.
     """
-    for name, t in (("query", query), ("key", key), ("value", value)):
-        check.tensor("scaled_dot_product_attention", name, t)
-    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+    name = "scaled_dot_product_attention"
+    for what, t in (("query", query), ("key", key), ("value", value)):
+        check.tensor(name, what, t)
+    check.floating(name, query.array)
+    check.one_dtype(name, query.array, key.array, value.array)
+    few = min(query.ndim, key.ndim, value.ndim) < 2
+    if few or query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
         shapes = f"{query.shape}, {key.shape} and {value.shape}"
-        raise ValueError(
-            f"scaled_dot_product_attention: needs query (…, A, E), key (…, B, E) and value (…, B, D), got {shapes}"
-        )
-    mask = added(attn_mask, query)
+        raise ValueError(f"{name}: needs query (…, A, E), key (…, B, E) and value (…, B, D), got {shapes}")
+    A, B = query.shape[-2], key.shape[-2]
     if is_causal:
         if attn_mask is not None:
-            raise ValueError("scaled_dot_product_attention: is_causal excludes attn_mask")
-        A, B = query.shape[-2], key.shape[-2]
-        mask = added(Tensor(np.tril(np.ones((A, B), dtype=bool))), query)
+            raise ValueError(f"{name}: is_causal excludes attn_mask")
+        attn_mask = Tensor(np.tril(np.ones((A, B), dtype=bool)))
+    mask = added(name, "attn_mask", attn_mask, query)
+    if mask is not None and any(m not in (1, n) for m, n in zip(mask.shape[-2:][::-1], (B, A), strict=False)):
+        raise ValueError(f"{name}: attn_mask {mask.shape} does not broadcast to (…, {A}, {B})")
+    fronts = [t.shape[:-2] for t in (query, key, value, mask) if t is not None]
+    try:
+        np.broadcast_shapes(*fronts)
+    except ValueError as error:
+        raise ValueError(f"{name}: leading axes {' and '.join(map(str, fronts))} do not broadcast") from error
     return attention(query, key, value, mask, dropout_p)[0]
 
 
-def added(mask: Tensor | None, like: Tensor) -> Tensor | None:
+def added(name: str, what: str, mask: Tensor | None, like: Tensor) -> Tensor | None:
     """A mask as numbers that are added: of booleans 0 where True, −∞ where False."""
-    if mask is None or mask.dtype.kind == "f":
+    if mask is None:
+        return None
+    check.tensor(name, what, mask)
+    if mask.dtype.kind != "b":
+        if mask.dtype != like.dtype:
+            raise TypeError(f"{name}: {what} must be of booleans or of {like.dtype}, got {mask.dtype}")
         return mask
     zero = Tensor(np.zeros((), dtype=like.dtype))
     return where(mask, zero, Tensor(np.full((), -np.inf, dtype=like.dtype)))

@@ -6,9 +6,10 @@ import numpy as np
 
 from minimtl.autograd import Tensor
 from minimtl.equations.checking import Drawn, Values, evaluated, operation
+from minimtl.equations.checks.losses import ignoring, labels
 from minimtl.equations.draw import Draw
 from minimtl.mtl.distillation import soft_targets
-from minimtl.mtl.imbalance import focal, weights
+from minimtl.mtl.imbalance import focal_loss, weights
 from minimtl.ops.attention import attention
 
 
@@ -53,11 +54,36 @@ def weighted(d: Draw) -> Drawn:
     return {"n": n}, weights(n)
 
 
-@evaluated("mtl.focal_loss", wrong=[(r"(1 - p_n)^\gamma", "(1 - p_n)"), (r"\ln p_n", "p_n")])
-def focused(d: Draw) -> Drawn:
-    """Probabilities of the true classes."""
-    p, γ = d.shares(3), d.number(1.1, 2)
-    return {"p": p, "γ": γ}, focal(Tensor(-np.log(p)), γ).array
+def focused(d: Draw) -> Values:
+    """What cross-entropy is drawn with, and how much is looked at what is hard.
+
+    Logits are above 0: then p, which the formula also writes for a label that is no class, is below 1, and 1 − p has a root.
+    """
+    values = labels(d)
+    return {**values, "x": d.positive(*values["x"].shape), "γ": d.of(0.5, 1.5, 2.0, 3.0)}
+
+
+operation(
+    "nn.focal_loss",
+    focused,
+    lambda v: focal_loss(v.x, v.y, v.γ, v.w, **ignoring(v)),
+    {
+        "": [
+            (r"(1 - p_n)^\gamma", ""),
+            (r"\frac{1}{W}", r"\frac{1}{N}"),
+            (r"w_{y_n} (1", "(1"),
+            (r"[y_n \ne I] \, w_{y_n} (1", "w_{y_n} (1"),
+            (r"\ln p_n", "p_n"),
+        ],
+        ".vjp": [
+            (r"\gamma \frac{p_n", r"\frac{p_n"),
+            ("{1 - p_n}", "{1}"),
+            ("{G}{W}", "{G}{N}"),
+            (r"[y_n \ne I] \, w_{y_n} (1", "w_{y_n} (1"),
+        ],
+    },
+    constants=("w",),
+)
 
 
 @evaluated(
