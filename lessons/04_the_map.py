@@ -213,7 +213,7 @@ noticed.
 - What tasks share: `mtl.cross_stitch`, `mtl.mmoe`, `mtl.cgc`, `mtl.ple`, `mtl.mtan`, `nn.attention`; penalties: `mtl.l1`,
   `mtl.l2`,
   `mtl.l2_distance`, `mtl.group_lasso`, `mtl.trace_norm`, `ops.nuclear_norm`; few samples of a class: `mtl.class_weights`,
-  `mtl.focal_loss`
+  `nn.focal_loss`
 - Weighting losses: `mtl.normalised_weights`, `mtl.per_label`, `mtl.rlw`, `mtl.gls`, `mtl.stch`, `mtl.dwa`, `mtl.dtp`,
   `mtl.uncertainty`,
   `mtl.imtl_l`, `mtl.gradnorm`, `mtl.famo`; turns: `mtl.sampling`, `mtl.annealed_sampling`; fusion: `mtl.weight_average`,

@@ -33,7 +33,7 @@ import numpy as np
 import minimtl as mm
 from minimtl import mtl, optim
 from minimtl.mtl import aggregation as A
-from minimtl.training import Table, read, say
+from minimtl.training import Table, say
 
 TABLES = Path(__file__).parent / "tables"
 THREE = ((-8.5, 7.5), (-8.5, -5.0), (9.0, 9.0))  # Liu et al. 2021
@@ -215,8 +215,8 @@ def main(steps: int = STEPS, out: str | Path = "out") -> dict[str, Any]:
         say(f"{name:18s} {steps:,} steps from {STARTS}: {place(ends[name])}")
     say(f"\nSaved {picture(paths, Path(out))}")
     for name in ("conflict_three", "conflict_five"):
-        table = read(TABLES / f"{name}.md")
-        say(f"\n{table.title}. {table.about}.\n{table.text()}\n{table.origin}")
+        table = Table.read(TABLES / f"{name}.md")
+        say(f"\n{table}")
     return ends
 
 

@@ -29,7 +29,7 @@ from minimtl import data, mtl, nn, optim
 from minimtl.data import DataLoader, transforms
 from minimtl.mtl import aggregation as A
 from minimtl.mtl import weighting as W
-from minimtl.training import Table, read, say
+from minimtl.training import Table, say
 
 TABLES = Path(__file__).parent / "tables"
 RATES = (1e-3, 2e-3, 4e-3)  # tried for the baselines
@@ -166,8 +166,8 @@ def main(data_dir: str | None = None, out: str | Path = "out") -> dict[str, floa
     rule = lambda parameters: optim.Adam(parameters, lr=RATE)  # noqa: E731
     result = mtl.compare(tasks(), partial(loaders, data_dir, small), {"hard": network}, chosen, rule, 3, [0], verbose=False)
     say(result.table(title="one seed").text())
-    table = read(TABLES / "multimnist.md")
-    say(f"\n{table.title}. {table.about}.\n{table.text()}\n{table.origin}")
+    table = Table.read(TABLES / "multimnist.md")
+    say(f"\n{table}")
     return {name: result.of("hard", name)[0].last["validation left accuracy"] for name in chosen}
 
 

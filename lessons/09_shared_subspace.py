@@ -33,7 +33,7 @@ import minimtl as mm
 from minimtl import mtl, nn, optim
 from minimtl.data import DataLoader, TensorDataset
 from minimtl.mtl.evaluation import interval, paired
-from minimtl.training import Table, read, say
+from minimtl.training import Table, say
 
 TABLES = Path(__file__).parent / "tables"
 TASKS = ("1", "2")
@@ -196,8 +196,8 @@ def main() -> dict[str, float]:
     found["noise"] = fitted("hard sharing", noise(0), 0)[1]
     say(f"{'hard sharing':28s} D2's noise: test error {found['noise']:.4f}; the variance of the targets is {1 / 12:.4f}")
     for name in ("shared_subspace", "third_task"):
-        table = read(TABLES / f"{name}.md")
-        say(f"\n{table.title}. {table.about}.\n{table.text()}\n{table.origin}")
+        table = Table.read(TABLES / f"{name}.md")
+        say(f"\n{table}")
     return found
 
 

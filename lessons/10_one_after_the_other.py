@@ -29,7 +29,7 @@ import minimtl as mm
 from minimtl import data, mtl, nn, optim
 from minimtl.data import DataLoader, transforms
 from minimtl.mtl import evaluation, schedule
-from minimtl.training import METRICS, History, Table, read, say
+from minimtl.training import METRICS, History, Table, say
 
 TABLES = Path(__file__).parent / "tables"
 NAMES = ("digit", "angle")
@@ -309,8 +309,8 @@ def main(data_dir: str | None = None, sizes: tuple[int, int] = SMALL[0], epochs:
         say(f"  {name}: " + ", ".join(f"{k} {100 * a:.1f}" for k, a in found.items()))
         numbers |= {f"{name}: {k}": a for k, a in found.items()}
     for file in ("one_after_the_other", "fusion"):
-        table = read(TABLES / f"{file}.md")
-        say(f"\n{table.title}. {table.about}.\n{table.text()}\n{table.origin}")
+        table = Table.read(TABLES / f"{file}.md")
+        say(f"\n{table}")
     return numbers
 
 

@@ -12,7 +12,7 @@ import pytest
 import minimtl as mm
 from minimtl import equations, testing
 from minimtl.mtl.batches import Epoch
-from minimtl.training import Table, read
+from minimtl.training import Table
 from tests.bench.peers import ROOT, lesson
 
 LESSONS = sorted(path.stem for path in (ROOT / "lessons").glob("[0-9]*.py"))
@@ -171,7 +171,7 @@ def part(table: Table, row: str, column: str) -> tuple[float, float]:
 
 
 def test_what_is_said_of_schedules_is_in_the_table() -> None:
-    table = read(ROOT / "lessons" / "tables" / "one_after_the_other.md")
+    table = Table.read(ROOT / "lessons" / "tables" / "one_after_the_other.md")
     assert table.about.startswith("7 seeds") and "real MNIST" in table.about
     first, second = "digit, then angle", "angle, then digit"
     assert [round(float(n)) for n in table[first]["digit least … most"].split(" … ")] == [15, 34]
@@ -183,17 +183,17 @@ def test_what_is_said_of_schedules_is_in_the_table() -> None:
             assert part(table, name, f"{k} forgotten")[1] < part(table, first if k == "digit" else second, f"{k} forgotten")[0]
     for k, name in (("digit", second), ("angle", first)):  # the task that comes last, against both at once
         assert part(table, name, k)[1] > part(table, "both at once", k)[0]
-    anew, start = f"{first}, then new heads", read(ROOT / "lessons" / "tables" / "fusion.md")
+    anew, start = f"{first}, then new heads", Table.read(ROOT / "lessons" / "tables" / "fusion.md")
     assert round(table.number(anew, "digit") - table.number(first, "digit")) == 20
     assert part(table, anew, "digit")[0] > part(start, "trunk as it started, new heads", "digit")[1] + 20
 
 
 def test_what_is_said_of_fusion_is_in_the_table() -> None:
-    table = read(ROOT / "lessons" / "tables" / "fusion.md")
+    table = Table.read(ROOT / "lessons" / "tables" / "fusion.md")
     gains = {row[0]: [part(table, row[0], f"{k} − alone") for k in ("digit", "angle")] for row in table.rows}
     assert [round(table.number("both at once", f"{k} − alone"), 1) for k in ("digit", "angle")] == [-0.6, -2.1]
     assert all(high < 0 for _, high in gains["both at once"])
-    turns = read(ROOT / "lessons" / "tables" / "one_after_the_other.md")
+    turns = Table.read(ROOT / "lessons" / "tables" / "one_after_the_other.md")
     for k in ("digit", "angle"):
         one, other = part(turns, "in turns", k), part(table, "each task alone", k)
         assert one[0] < other[1] and other[0] < one[1]
@@ -210,12 +210,12 @@ def test_what_is_said_of_fusion_is_in_the_table() -> None:
 
 
 def table(name: str) -> Table:
-    return read(ROOT / "lessons" / "tables" / f"{name}.md")
+    return Table.read(ROOT / "lessons" / "tables" / f"{name}.md")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "lessons" / "tables").glob("*.md")), ids=lambda path: path.stem)
 def test_tables_say_how_they_were_made(path: Path) -> None:
-    origin = read(path).origin
+    origin = Table.read(path).origin
     assert re.match(
         r"Made by `python lessons/\d\d_\w+\.py.*--study.*` on \d{4}-\d\d-\d\d with minimtl .*, NumPy .*, Python .*\.", origin
     )

@@ -13,6 +13,7 @@ import minimtl as mm
 from minimtl import mtl, nn, optim, plot
 from minimtl.data import DataLoader, TensorDataset
 from minimtl.mtl import evaluation as E
+from minimtl.mtl.compare import file_name
 from minimtl.mtl.evaluation.statistics import cumulative, quantile
 from minimtl.training import History
 
@@ -109,7 +110,10 @@ def test_the_report_names_the_tasks_that_lose() -> None:
         (lambda: E.interval([1, 2], 1.0), "confidence must lie between 0 and 1"),
         (lambda: E.paired([1, 2], [1, 2, 3]), "values of the same seeds, got 2 and 3"),
         (lambda: E.delta_m({"a": {"mse": 1}}, {"b": {"mse": 1}}), "the same tasks and metrics"),
-        (lambda: E.delta_m({"a": {"mse": 1}}, {"a": {"mse": 0}}), r"baseline of \[\('a', 'mse'\)\] is 0"),
+        (lambda: E.delta_m({"a": {"mse": 1}}, {"a": {"mse": 0}}), r"greater than 0, .*\('a', 'mse', 0\)"),
+        (lambda: E.delta_m({"a": {"r2": 0.5}}, {"a": {"r2": -0.1}}), "greater than 0"),
+        (lambda: E.mean_rank({"x": {"a": {"mse": 1.0}}, "y": {"a": {"mse": math.nan}}}), "a method that diverged has no rank"),
+        (lambda: E.mean_rank({"x": {"a": {"mse": 1.0}}, "y": {"b": {"mse": 1.0}}}), "the same tasks and metrics"),
         (lambda: E.delta_m({"a": {"x": 1}}, {"a": {"x": 1}}), "unknown metric 'x'"),
         (lambda: E.negative_transfer({"a": [1, 2]}, {"b": [1, 2]}, "mse"), "needs the same tasks"),
         (lambda: E.mean_rank({}), "at least one method"),
@@ -179,6 +183,22 @@ def test_each_task_alone_takes_the_rate_that_is_best_for_it() -> None:
         assert len(alone[k].scores["mse"]) == 2
 
 
+def test_a_rate_at_which_a_task_diverges_is_not_chosen() -> None:
+    alone = E.single_task(model, tasks(), data, lambda p, lr: optim.SGD(p, lr=lr), [1e30, 0.1], epochs=3, seeds=[0])
+    assert (alone["a"].lr, math.isnan(alone["a"].tried[1e30])) == (0.1, True)
+    with pytest.raises(FloatingPointError, match="task 'a' diverges at all rates"):
+        E.single_task(model, tasks(), data, lambda p, lr: optim.SGD(p, lr=lr), [1e30], epochs=3, seeds=[0])
+
+
+def test_measuring_the_cost_leaves_the_model_as_it_is() -> None:
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    before = {key: t.numpy().copy() for key, t in net.state_dict().items()}
+    net[0].weight.grad = mm.ones(4, 3)
+    E.cost(net, mm.randn(5, 3), repeats=1)
+    assert all((t.numpy() == before[key]).all() for key, t in net.state_dict().items())
+    assert (net[0].weight.grad.numpy() == 1).all()
+
+
 def test_a_task_held_out_is_learnt_on_features_and_leaves_them_alone() -> None:
     mm.manual_seed(0)
     trunk = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8))
@@ -192,10 +212,13 @@ def test_a_task_held_out_is_learnt_on_features_and_leaves_them_alone() -> None:
     assert all((t.numpy() == before[key]).all() for key, t in trunk.state_dict().items())
 
 
-def compared(out: Path | None, seeds: Any = (0, 1), epochs: int = 2) -> mtl.Comparison:
+def compared(
+    out: Path | None, seeds: Any = (0, 1), epochs: int = 2, rate: float = 0.05, weight: float = 1.0, metrics: Any = ("mse",)
+) -> mtl.Comparison:
+    asked = [mtl.Task(k, nn.MSELoss(), weight=weight, metrics=list(metrics)) for k in "ab"]
     return mtl.compare(
-        tasks(), data, {"hard": model}, {"equal": dict, "PCGrad": lambda: {"aggregation": mtl.aggregation.PCGrad()}},
-        lambda p: optim.SGD(p, lr=0.05), epochs, seeds, out, verbose=False,
+        asked, data, {"hard": model}, {"equal": dict, "PCGrad": lambda: {"aggregation": mtl.aggregation.PCGrad()}},
+        lambda p: optim.SGD(p, lr=rate), epochs, seeds, out, verbose=False,
     )  # fmt: skip
 
 
@@ -208,8 +231,17 @@ def test_a_comparison_goes_on_where_it_stopped_and_repeats_itself(tmp_path: Path
     assert {name: (tmp_path / name).stat().st_mtime_ns for name in stamps} == stamps
     for variant in whole.variants:
         assert resumed.scores(*variant) == whole.scores(*variant)
-    with pytest.raises(ValueError, match="made with .* 2 epochs, not with .* 3 epochs"):
+    with pytest.raises(ValueError, match="made with .* 2 epochs, .*, not with .* 3 epochs"):
         compared(tmp_path, epochs=3)
+    for change in ({"rate": 0.5}, {"weight": 2.0}, {"metrics": ["mae"]}):
+        with pytest.raises(ValueError, match="take another folder"):
+            compared(tmp_path, **change)
+
+
+def test_no_two_names_share_a_file() -> None:
+    names = ["c+1", "c-1", "c_1", "c 1", "c/1", "c%2D1", "α", "a.b"]
+    assert len({file_name(name) for name in names}) == len(names)
+    assert not any(set(file_name(name)) & set("/-\\ ") for name in names)
 
 
 def test_a_comparison_tells_scores_ranks_and_gains() -> None:

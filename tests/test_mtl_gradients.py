@@ -85,6 +85,28 @@ def test_after_an_error_no_gradient_has_changed() -> None:
     assert all(p.grad is None for p in net.parameters())
 
 
+WRONG = {
+    "long": lambda J: J.ravel(),
+    "nan": lambda J: J[0] * np.nan,
+    "type": lambda J: J[0].astype("f4"),
+    "number": lambda J: 1.0,
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG.keys())
+def test_what_is_no_direction_is_refused_before_any_gradient_changes(wrong: Any) -> None:
+    net, (x, y) = model(), batch()
+    with pytest.raises(ValueError, match=r"must give a finite float64 \(44,\), got"):
+        mtl.backward(losses(net, x, y), *parts(net), wrong)
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_a_run_begins_with_an_aggregation_that_remembers_nothing() -> None:
+    vac, data = mtl.aggregation.GradVac(), batch()
+    first, second = (after(model(), data, aggregation=vac) for _ in range(2))
+    assert (first == second).all()
+
+
 def test_frozen_parameters_and_unused_ones() -> None:
     net, (x, y) = model(), batch()
     net.shared[0].requires_grad_(False)

@@ -166,6 +166,14 @@ def test_famo_turns_to_the_task_that_gained_less(after: tuple[float, float], sig
 # What is refused
 
 
+def learning(weighting: W.Weighting, K: int) -> W.Weighting:
+    """One that has had its first step."""
+    begun(weighting, K).observe(Batch(losses=losses([1] * K), norms=dict.fromkeys("abcde"[:K], 1.0)))
+    weighting.weights(losses([1] * K))
+    weighting.begin = lambda tasks: None  # type: ignore[method-assign]
+    return weighting
+
+
 @pytest.mark.parametrize(
     ("weighting", "L", "said"),
     [
@@ -173,6 +181,7 @@ def test_famo_turns_to_the_task_that_gained_less(after: tuple[float, float], sig
         (W.FAMO(), [1, -1], r"FAMO: losses must be at least .* that of 'b' is -1"),
         (W.GradNorm(), [1, 0], r"GradNorm: losses must be greater than 0 at the first step, that of 'b' is 0"),
         (W.Function(lambda L: L), [1, 2], "must give a scalar Tensor"),
+        (learning(W.GradNorm(), 2), [1, -1], r"GradNorm: losses must be ≥ 0, that of 'b' is -1"),
     ],
 )
 def test_losses_outside_a_methods_domain_are_refused(weighting: W.Weighting, L: list[float], said: str) -> None:
@@ -276,6 +285,20 @@ def test_gradnorm_measures_the_layer_it_is_told() -> None:
     for k, norm in zip("ab", weighting.norms):
         (g,) = mm.grad(nn.functional.mse_loss(model(x)[k], y[k]), [model.shared.weight])
         assert norm == pytest.approx(np.linalg.norm(g.numpy()), rel=1e-4)
+
+
+def test_gradnorm_without_a_trunk_that_learns_is_refused() -> None:
+    model, tasks, loader = regression()
+    model.shared.requires_grad_(False)
+    rule = optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    with pytest.raises(ValueError, match="φ is empty or frozen"):
+        mtl.Trainer(model, tasks, rule, weighting=W.GradNorm()).fit(loader, verbose=False)
+
+
+def test_weights_of_which_none_is_left_are_not_brought_to_mean_one() -> None:
+    weighting = begun(W.Normalised(W.Function(lambda L: (0 * L).sum())), 2)
+    with pytest.raises(FloatingPointError, match="must add up to more than 0"):
+        weighting.weights(losses([1, 2]))
 
 
 def test_a_weight_beside_a_weighting_is_refused() -> None:

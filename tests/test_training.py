@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minimtl import plot
-from minimtl.training import History, Means, Table, progress, read, readable, say
+from minimtl.training import History, Means, Table, progress, readable, say
 
 
 def filled() -> History:
@@ -111,7 +111,7 @@ def test_a_table_is_read_as_it_was_written(rows: list[list[str]]) -> None:
         for row in rows:
             table.add(*row)
         table.save(Path(folder) / "deep" / "t.md", command="python study.py --seeds 5")
-        again = read(Path(folder) / "deep" / "t.md")
+        again = Table.read(Path(folder) / "deep" / "t.md")
     assert (again.title, again.columns, again.about, again.rows) == (table.title, table.columns, table.about, table.rows)
     assert re.fullmatch(
         r"Made by `python study.py --seeds 5` on \d{4}-\d\d-\d\d with minimtl .*, NumPy .*, Python .*\.", again.origin
@@ -137,4 +137,4 @@ def test_a_cell_is_asked_for_by_its_names() -> None:
 def test_a_file_without_a_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.md").write_text("# Title\n\nNothing\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no table with a title and its origin"):
-        read(tmp_path / "t.md")
+        Table.read(tmp_path / "t.md")

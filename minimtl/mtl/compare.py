@@ -8,7 +8,9 @@
     print(result.table().text())
 
 A run is a file in the folder `out`. One that is there is not made again, so a comparison that was stopped goes on, and two
-processes with different seeds may fill one folder. Files made with other settings are refused.
+processes with different seeds may fill one folder. A variant is known by its names; files made with other tasks, weights, metrics,
+epochs or another optimiser are refused, but what a function of `sharing`, `methods` or `data` makes is not looked at: give it another
+name.
 """
 
 import json
@@ -17,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -26,6 +29,7 @@ from minimtl.mtl.batches import Loader
 from minimtl.mtl.evaluation import delta_m, interval, mean_rank
 from minimtl.mtl.task import Task
 from minimtl.mtl.trainer import Trainer
+from minimtl.ops import zeros
 from minimtl.optim import Optimizer
 from minimtl.random import manual_seed
 from minimtl.training import Table, say
@@ -70,7 +74,8 @@ def compare(
     """
     if not sharing or not methods or not (chosen := list(seeds)):
         raise ValueError("compare: needs at least one sharing, one method and one seed")
-    settings = f"{[task.name for task in tasks]}, {epochs} epochs"
+    wanted = [(task.name, task.weight, *task.metrics) for task in tasks]
+    settings = f"{wanted}, {epochs} epochs, {optimizer([nn.Parameter(zeros(1))])}"
     runs = []
     for seed in chosen:
         for s, make in sharing.items():
@@ -106,8 +111,8 @@ def train(
 
 
 def file_name(name: str) -> str:
-    """The name with letters, digits and dots only."""
-    return "".join(sign if sign.isalnum() or sign == "." else "_" for sign in name)
+    """The name as a file may be called; two names never become one."""
+    return quote(name, safe="").replace("-", "%2D")
 
 
 def kept(path: Path | None, settings: str) -> Run | None:

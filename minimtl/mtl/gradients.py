@@ -52,6 +52,9 @@ def backward(L: Losses, φ: Iterable[Tensor], θ: Owned, aggregation: Callable[[
     shared, own = [p for p in φ if p.requires_grad], {k: [p for p in θ.get(k, ()) if p.requires_grad] for k in L}
     J, gradients = jacobian(L, shared, own)
     d = aggregation(J)
+    if getattr(d, "shape", None) != J.shape[1:] or d.dtype != J.dtype or not np.isfinite(d).all():
+        came = f"{d.dtype} {d.shape}, finite: {bool(np.isfinite(d).all())}" if hasattr(d, "shape") else type(d).__name__
+        raise ValueError(f"backward: the aggregation must give a finite {J.dtype} {J.shape[1:]}, got {came}")
     add(own, gradients)
     spread(d, shared)
     return J

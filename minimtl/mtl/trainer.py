@@ -9,6 +9,7 @@ from minimtl import nn
 from minimtl.autograd import Tensor, grad
 from minimtl.backend import Array
 from minimtl.grad_mode import no_grad
+from minimtl.mtl.aggregation import Aggregation
 from minimtl.mtl.batches import Epoch, Loader, Step
 from minimtl.mtl.distillation import Taught
 from minimtl.mtl.gradients import backward
@@ -16,6 +17,7 @@ from minimtl.mtl.objective import weighted_loss
 from minimtl.mtl.schedule import Joint, Schedule
 from minimtl.mtl.task import Task
 from minimtl.mtl.weighting import Batch, Fixed, Function, Weighting
+from minimtl.nn.utils import evaluating
 from minimtl.optim import Optimizer
 from minimtl.training import History, Means, progress, say
 from minimtl.training.metrics import METRICS
@@ -59,6 +61,8 @@ class Trainer:
         self.optimizer, self.aggregation, self.at = optimizer, aggregation, at
         self.tasks = {task.name: task for task in tasks}
         self.weights = {task.name: task.weight for task in tasks}
+        if isinstance(aggregation, Aggregation):
+            aggregation.reset()  # a run starts from nothing, as the weighting does
         self.schedule, self.penalties = schedule or Joint(), list(penalties)
         self.weighting = self.began(weighting)
         self.check_parts()
@@ -236,15 +240,10 @@ class Trainer:
             batches: Iterable[Any] = (({k: x}, {k: y}) for k in loader for x, y in loader[k])
         else:
             batches = loader
-        means, modes = Means(), {module: module.training for module in self.model.modules()}
-        self.model.eval()
-        try:
-            with no_grad():
-                for x, y in batches:
-                    self.measure(self.model(x), y, means, self.present(x, None))
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+        means = Means()
+        with evaluating(self.model):
+            for x, y in batches:
+                self.measure(self.model(x), y, means, self.present(x, None))
         return self.summary(means)
 
 

@@ -1,13 +1,15 @@
-"""What is done with the parameters of a module: called with others in their place, gradients clipped."""
+"""What is done with a module as a whole: called with other parameters, evaluated, its gradients clipped."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minimtl.autograd import Tensor
 from minimtl.equation import equation
+from minimtl.grad_mode import no_grad
 from minimtl.nn.module import Module, Parameter
 
 
@@ -45,6 +47,19 @@ def functional_call(module: Module, parameters: Mapping[str, Tensor], args: Any 
     finally:
         for space, name, p in stood:
             space[name] = p
+
+
+@contextmanager
+def evaluating(module: Module) -> Iterator[None]:
+    """The module in evaluation mode, and no graph recorded; afterwards every part is in the mode that it had."""
+    modes = {part: part.training for part in module.modules()}
+    module.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 def with_grad(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

@@ -3,4 +3,4 @@
 from minimtl.training.console import progress, readable, say
 from minimtl.training.history import History, Means
 from minimtl.training.metrics import METRICS
-from minimtl.training.table import Table, read
+from minimtl.training.table import Table

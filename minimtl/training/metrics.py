@@ -96,7 +96,7 @@ def f1_macro(M: Array) -> float:
     "metrics.f1_micro",
     r"y = \frac{2 \sum_{c=1}^{C} M_{cc}}{\sum_{c=1}^{C} (\sum_{j=1}^{C} M_{cj} + \sum_{j=1}^{C} M_{jc})}",
     shapes="M (C, C) → y ()",
-    conventions="of samples with one label each it is the accuracy; of two classes that of the class 1 is more telling",
+    conventions="of samples with one label each, as here, it is the accuracy",
 )
 def f1_micro(M: Array) -> float:
     """y = 2 Σ_c M[c,c] / (Σ_c (Σⱼ M[c,j] + Σⱼ M[j,c]))"""

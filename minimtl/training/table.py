@@ -51,6 +51,10 @@ class Table:
         lines = [self.columns, ["-" * n for n in widths], *self.rows]
         return "\n".join("| " + " | ".join(c.ljust(n) for c, n in zip(line, widths, strict=True)) + " |" for line in lines)
 
+    def __str__(self) -> str:
+        """Title, what was measured, the table, and how it was made: as a lesson shows it."""
+        return f"{self.title}. {self.about}.\n{self.text()}\n{self.origin}"
+
     def save(self, path: str | Path, command: str) -> None:
         """Write title, table, and how it was made."""
         versions = f"minimtl {version('minimtl')}, NumPy {np.__version__}, Python {platform.python_version()}"
@@ -59,16 +63,16 @@ class Table:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
 
-
-def read(path: str | Path) -> Table:
-    """The table that `save` wrote."""
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    prose = [line for line in lines if line and not line.startswith(("|", "# "))]
-    if len(cells) < 2 or not lines[0].startswith("# ") or not prose or not prose[-1].startswith("Made by "):
-        raise ValueError(f"{path}: no table with a title and its origin")
-    table = Table(lines[0][2:], cells[0], " ".join(prose[:-1]))
-    table.origin = prose[-1]
-    for row in cells[2:]:
-        table.add(*row)
-    return table
+    @classmethod
+    def read(cls, path: str | Path) -> "Table":
+        """The table that `save` wrote."""
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        cells = [[c.strip() for c in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+        prose = [line for line in lines if line and not line.startswith(("|", "# "))]
+        if len(cells) < 2 or not lines[0].startswith("# ") or not prose or not prose[-1].startswith("Made by "):
+            raise ValueError(f"{path}: no table with a title and its origin")
+        table = cls(lines[0][2:], cells[0], " ".join(prose[:-1]))
+        table.origin = prose[-1]
+        for row in cells[2:]:
+            table.add(*row)
+        return table

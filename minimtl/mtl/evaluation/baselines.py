@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from minimtl import nn
-from minimtl.grad_mode import no_grad
 from minimtl.mtl.batches import Loader
 from minimtl.mtl.evaluation.scores import better_when_higher
 from minimtl.mtl.sharing import HardSharing
 from minimtl.mtl.task import Task
 from minimtl.mtl.trainer import Trainer
+from minimtl.nn.utils import evaluating
 from minimtl.optim import Optimizer
 from minimtl.random import manual_seed
 
@@ -42,7 +42,7 @@ def single_task(
 
     make(task) gives a model with this head alone; data(seed) the loaders of all tasks, for training and for validation;
     optimizer(parameters, rate). Weights act as a learning rate, so a baseline whose rate is not tuned is none. The rate is chosen
-    on the validation data, which favours the baselines a little.
+    on the validation data, which favours the baselines a little; one at which a run diverges is not chosen.
     """
     if not rates or not (chosen := list(seeds)):
         raise ValueError("single_task: needs at least one rate and one seed")
@@ -51,7 +51,10 @@ def single_task(
         measures = list(task.metrics) or ["loss"]
         runs = {lr: [last(make, task, data, optimizer, lr, epochs, seed) for seed in chosen] for lr in rates}
         tried = {lr: float(np.mean([run[f"{task.name} {measures[0]}"] for run in of])) for lr, of in runs.items()}
-        best = max(tried, key=lambda lr: tried[lr] if better_when_higher(measures[0]) else -tried[lr])
+        if not np.isfinite(list(tried.values())).any():
+            raise FloatingPointError(f"single_task: task {task.name!r} diverges at all rates {list(rates)}")
+        sign = 1 if better_when_higher(measures[0]) else -1
+        best = max(tried, key=lambda lr: sign * tried[lr] if np.isfinite(tried[lr]) else -np.inf)
         found[task.name] = Alone(best, {m: [run[f"{task.name} {m}"] for run in runs[best]] for m in measures}, tried)
     return found
 
@@ -71,7 +74,10 @@ def last(
     manual_seed(seed)
     model = make(task.name)
     trainer = Trainer(model, [task], optimizer(model.parameters(), lr))
-    trainer.fit(training, epochs, verbose=False)
+    try:
+        trainer.fit(training, epochs, verbose=False)
+    except FloatingPointError:  # a rate that is too large is one that was tried
+        return {f"{task.name} {m}": float("nan") for m in (*task.metrics, "loss")}
     return trainer.evaluate(validation)
 
 
@@ -101,11 +107,5 @@ def held_out(
 
 def features(trunk: nn.Module, loader: Any) -> list[tuple[Any, Any]]:
     """The batches of a loader with φ(x) in the place of x, in evaluation mode; the trunk is left in the mode it had."""
-    modes = {module: module.training for module in trunk.modules()}
-    trunk.eval()
-    try:
-        with no_grad():
-            return [(trunk(x), y) for x, y in loader]
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(trunk):
+        return [(trunk(x), y) for x, y in loader]

@@ -1,5 +1,6 @@
 """What a model costs: parameters, arithmetic, time, memory."""
 
+import copy
 import math
 import statistics
 import time
@@ -29,7 +30,11 @@ class Cost:
 
 
 def cost(model: nn.Module, x: Any, loss: Callable[[Any], Tensor] | None = None, repeats: int = 5) -> Cost:
-    """The cost of a model on a batch x. `loss` makes one number of its outputs, unless given the sum of all of them."""
+    """The cost of a model on a batch x. `loss` makes one number of its outputs, unless given the sum of all of them.
+
+    Measured on a copy: gradients and statistics of normalisation of the model stay.
+    """
+    model = copy.deepcopy(model)
     shared = getattr(model, "shared_parameters", None)
     heads, own = getattr(model, "heads", {}), getattr(model, "task_parameters", None)
     p = list(model.parameters())

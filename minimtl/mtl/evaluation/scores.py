@@ -29,9 +29,9 @@ def delta_m(scores: Scores, baseline: Scores) -> float:
     shapes = [{k: set(by) for k, by in s.items()} for s in (scores, baseline)]
     if shapes[0] != shapes[1] or not scores:
         raise ValueError(f"delta_m: needs the same tasks and metrics, got {shapes[0]} and baselines {shapes[1]}")
-    zero = [(k, m) for k, by in baseline.items() for m, value in by.items() if value == 0]
-    if zero:
-        raise ValueError(f"delta_m: the baseline of {zero} is 0, relative to which nothing can be told")
+    useless = [(k, m, value) for k, by in baseline.items() for m, value in by.items() if not value > 0]
+    if useless:
+        raise ValueError(f"delta_m: baselines must be greater than 0, relative to which gains are told, got {useless}")
     gains = []
     for k, by in scores.items():
         M, B = (np.array([float(s[m]) for m in by]) for s in (by, baseline[k]))
@@ -57,6 +57,10 @@ def mean_rank(scores: Mapping[str, Scores]) -> dict[str, float]:
     if not methods:
         raise ValueError("mean_rank: needs at least one method")
     first = scores[methods[0]]
+    if any({k: set(by) for k, by in s.items()} != {k: set(by) for k, by in first.items()} for s in scores.values()):
+        raise ValueError("mean_rank: the methods need the same tasks and metrics")
+    if not all(np.isfinite(value) for s in scores.values() for by in s.values() for value in by.values()):
+        raise ValueError("mean_rank: scores must be finite; a method that diverged has no rank")
     ranks = []
     for k, by in first.items():
         for m in by:

@@ -10,9 +10,8 @@ from minimtl import nn
 from minimtl.autograd import Tensor
 from minimtl.backend import Array
 from minimtl.equation import equation
+from minimtl.mtl.gradients import Losses
 from minimtl.ops import stack
-
-Losses = Mapping[str, Tensor]
 
 
 @dataclass
@@ -139,4 +138,6 @@ class Normalised(Weighting):
 def normalised(α: Mapping[str, float]) -> dict[str, float]:
     """α′ₖ = K αₖ / (Σⱼ αⱼ)"""
     total = sum(α.values())
+    if total <= 0:
+        raise FloatingPointError(f"Normalised: the weights must add up to more than 0, got {dict(α)}")
     return {k: len(α) * α[k] / total for k in α}

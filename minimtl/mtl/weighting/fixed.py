@@ -1,7 +1,7 @@
 """Weightings without memory: a formula of the losses of the batch, or no formula at all."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class Fixed(Weighting):
         if wrong:
             raise ValueError(f"Fixed: weights must be finite and not negative, got {self.given}")
 
-    def begin(self, tasks: list[str]) -> None:  # type: ignore[override]
+    def begin(self, tasks: Sequence[str]) -> None:
         super().begin(tasks)
         unknown = sorted(set(self.given) - set(tasks))
         if unknown:
@@ -117,7 +117,7 @@ class STCH(Weighting):
             raise ValueError(f"STCH: mu must be greater than 0, got {mu}")
         self.mu, self.preferences, self.ideals = mu, preferences, ideals or {}
 
-    def begin(self, tasks: list[str]) -> None:  # type: ignore[override]
+    def begin(self, tasks: Sequence[str]) -> None:
         super().begin(tasks)
         given = dict.fromkeys(tasks, 1 / len(tasks)) if self.preferences is None else self.preferences
         if set(given) != set(tasks) or not all(w > 0 for w in given.values()) or not set(self.ideals) <= set(tasks):

@@ -93,11 +93,14 @@ class GradNorm(Weighting):
         return list(shared) if self.on is None else list(self.on)
 
     def observe(self, batch: Batch) -> None:
+        if not batch.norms:
+            raise ValueError("GradNorm: there is no parameter to measure gradients by: φ is empty or frozen")
         self.norms = np.array([batch.norms[k] for k in batch.losses])
 
     def objective(self, L: Tensor, now: Array) -> Tensor:
         new = np.isnan(self.first[now])
         self.refuse(L, now, new & ~(L.array > 0), "greater than 0 at the first step")
+        self.refuse(L, now, L.array < 0, "≥ 0")
         self.first[now] = np.where(new, L.array, self.first[now])
         return (self.w[now].detach().to(L.dtype) * L).sum()
 
