@@ -39,7 +39,7 @@ TABLES = Path(__file__).parent / "tables"
 THREE = ((-8.5, 7.5), (-8.5, -5.0), (9.0, 9.0))  # Liu et al. 2021
 FIVE = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))  # Navon et al. 2022; L₁ counts a tenth there
 FRONT = -8.3552  # x₂ of the Pareto front
-STARTS, RATE, STEPS = THREE[0], 0.01, 2000  # of the run that the lesson makes
+STARTS, RATE, STEPS = THREE[0], 0.01, 1500  # of the run that the lesson makes
 
 
 # %%
@@ -180,7 +180,7 @@ def picture(paths: dict[str, Any], out: Path) -> Path:
             panel.plot(*path[:, i].T, color=f"C{3 * (i % 2)}" if i < 2 else "C1", linewidth=1.2)
             panel.plot(*path[0, i], "o", color="0.3", markersize=4)
             panel.plot(*path[-1, i], "*", color="k", markersize=9)
-        panel.set(title=name, xlabel="$x_1$", xlim=(-10, 10), ylim=(-10, 10))
+        panel.set(title=name, xlabel="$x_1$", ylabel="$x_2$", xlim=(-10, 10), ylim=(-10, 10))
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "conflict.png", dpi=110)
     return out / "conflict.png"
