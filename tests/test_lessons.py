@@ -300,3 +300,36 @@ def test_two_digits_in_a_picture_and_their_table(capsys: pytest.CaptureFixture[s
     assert min(gains, key=lambda name: methods.number(name, "Δm, %")) == "RLW"
     others = [methods.number(name, "Δm, %") for name in gains if name != "RLW"]
     assert max(others) - methods.number("sum", "Δm, %") < 0.1 and min(others) > -2.6
+
+
+# Losses of different size
+
+
+def test_which_weightings_hear_the_smaller_loss() -> None:
+    rows = table("different_size")
+    assert rows.about.startswith("What is left of each task's loss on test data") and "5 seeds" in rows.about
+    left = {row[0]: (rows.number(row[0], "small"), rows.number(row[0], "large")) for row in rows.rows}
+    both = {name: part(rows, name, "sum of both") for name in left}
+    assert left["sum"][0] == pytest.approx(50, abs=5) and left["sum"][1] == pytest.approx(5, abs=1)
+    assert [name for name, (small, large) in left.items() if max(small, large) < 10] == ["1/σ², by hand", "FAMO"]
+    assert left["1/σ², by hand"][1] < left["sum"][1] + 3
+    width = {name: high - low for name, (low, high) in both.items()}
+    assert min(width, key=lambda name: width[name]) == "FAMO"
+    for name in ("GradNorm", "DWA"):  # within the noise of the sum
+        assert both[name][0] < both["sum"][1] and both["sum"][0] < both[name][1]
+    ratio = {name: rows.number(name, "weight of small over large") for name in left}
+    assert ratio["GradNorm"] == pytest.approx(60, abs=5)
+    assert all(900 < ratio[name] < 1100 for name in ("uncertainty", "IMTL-L"))
+    assert all(width[name] > 1.5 * width["sum"] for name in ("uncertainty", "IMTL-L"))
+    assert left["GLS"][0] < 1 and left["GLS"][1] > 40
+    assert both["RLW"][0] < 0 < both["sum"][1] < rows.number("RLW", "sum of both")
+
+
+def test_the_problem_of_different_sizes_and_its_live_run(capsys: pytest.CaptureFixture[str]) -> None:
+    module = lesson("06_losses_of_different_size")
+    found = module.main(epochs=1)
+    assert found["GLS"] < found["sum"]
+    assert "weight of small over large" in capsys.readouterr().out
+    x, small, large = module.problem(0)["test"].tensors
+    np.testing.assert_allclose(np.linalg.norm(x.numpy(), axis=1), 1, rtol=1e-5)
+    assert 50 < large.numpy().std() / small.numpy().std() < 200

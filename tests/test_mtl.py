@@ -240,6 +240,31 @@ def test_a_loss_that_is_not_finite_stops_before_anything_moves(value: float) -> 
     assert all((t.numpy() == before[name]).all() for name, t in model.state_dict().items())
 
 
+def test_a_gradient_that_is_not_finite_stops_before_anything_moves() -> None:
+    """√ at 0 is finite, its slope is not."""
+    model, (x, y) = small(), batch()
+    run = trainer(model)
+    before = {name: t.numpy().copy() for name, t in model.state_dict().items()}
+    run.tasks["b"].loss = lambda output, target: (output - output).sum().sqrt()
+    with pytest.raises(FloatingPointError, match=r"the gradient of 'heads\.b\.weight' is not finite at step 1"):
+        run.fit([(x, y)], verbose=False)
+    assert all((t.numpy() == before[name]).all() for name, t in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "rule", [{"weighting": mtl.weighting.GLS}, {"aggregation": mtl.aggregation.Mean}, {"aggregation": "PCGrad"}]
+)
+def test_a_class_or_a_name_is_no_rule(rule: Any) -> None:
+    with pytest.raises(TypeError, match=rf"Trainer: {next(iter(rule))} must be an instance"):
+        mtl.Trainer(small(), [mtl.Task(k, nn.MSELoss()) for k in "ab"], optim.SGD(small().parameters(), lr=0.1), **rule)
+
+
+def test_a_weight_may_be_a_number_of_numpy() -> None:
+    assert mtl.Task("a", nn.MSELoss(), weight=np.float32(0.5)).weight == 0.5
+    with pytest.raises(ValueError, match="name must be a text"):
+        mtl.Task(" ", nn.MSELoss())
+
+
 def test_what_does_not_fit_together_is_refused() -> None:
     model, loss = small(), nn.MSELoss()
     sgd = optim.SGD(model.parameters(), lr=0.1)

@@ -1,5 +1,6 @@
 """Aggregations of the Jacobian: golden values, optimality conditions on thousands of random Jacobians, properties."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -93,13 +94,13 @@ def gap_of_cagrad(J: Any, c: float, v: Any = None) -> float:
     gw = w @ J
     dual = gw @ g0 + κ * np.linalg.norm(gw)
     outside = np.linalg.norm(d - g0) - κ
-    return max(0.0, dual - (J @ d).min(), outside) if np.linalg.norm(gw) > 1e-6 else 0.0
+    return max(0.0, dual - (J @ d).min(), outside)
 
 
 @kinds
-@pytest.mark.parametrize("c", [0.5, 1.5])
-def test_cagrad_serves_the_worst_off_task_best(kind: str, c: float) -> None:
-    assert max(gap_of_cagrad(J, c) for J in many(kind, 500)) < 1e-6
+def test_cagrad_serves_the_worst_off_task_best(kind: str) -> None:
+    radii = itertools.cycle((0.5, 1.5))
+    assert max(gap_of_cagrad(J, next(radii)) for J in many(kind)) < 1e-6
 
 
 @kinds
@@ -136,12 +137,12 @@ def test_imtl_g_has_equal_projections(kind: str) -> None:
 
 @kinds
 def test_aligned_mtl_makes_all_singular_values_equal(kind: str) -> None:
-    for J in many(kind, 300):
+    for J in many(kind):
         J = J / np.abs(J).max()
         s = np.linalg.svd(balance(J @ J.T) @ J, compute_uv=False)
         kept = s[s > 1e-6 * s.max()] if s.max() > 0 else np.ones(1)
         if np.linalg.matrix_rank(J, tol=1e-5) == len(kept):
-            assert np.ptp(kept) < 1e-5 * kept.max()
+            assert np.ptp(kept) < 1e-6 * kept.max()
 
 
 def naive_pcgrad(J: Any) -> Any:
@@ -167,7 +168,7 @@ def test_pcgrad_is_the_printed_algorithm(kind: str, monkeypatch: pytest.MonkeyPa
 @kinds
 def test_upgrad_projects_on_the_dual_cone(kind: str) -> None:
     """v ≥ u, Gv ≥ 0, complementary: Moreau's decomposition."""
-    for J in many(kind, 300):
+    for J in many(kind):
         G = J @ J.T
         G = G / np.abs(G).max()
         for u in np.eye(len(G)):
@@ -301,14 +302,33 @@ def test_gradvac_starts_as_pcgrad_remembers_and_forgets() -> None:
 
 def test_gradvac_brings_the_cosine_to_its_target() -> None:
     vac = A.GradVac(beta=0)
-    vac.target = np.array([[0, 0.6], [0.6, 0]])
+    vac.target = {(0, 1): 0.6, (1, 0): 0.6}
     J = np.array([[1.0, 0.0], [-0.5, 1.0]])
-    H = vac.target.copy()
+    H = dict(vac.target)
     w0 = A.conflict.vaccine(1.0, np.linalg.norm(J[1]), J[0] @ J[1] / np.linalg.norm(J[1]), 0.6)
     turned = J[0] + w0 * J[1]
     assert turned @ J[1] / np.linalg.norm(turned) / np.linalg.norm(J[1]) == pytest.approx(0.6)
     vac(J)
-    assert (vac.target == H).all()
+    assert vac.target == H
+
+
+def test_gradvac_tells_pairs_apart_when_tasks_are_absent() -> None:
+    vac, rng = A.GradVac(), np.random.default_rng(0)
+    J = {k: rng.normal(size=4) for k in "abc"}
+    for now in ("ab", "bc", "ac"):
+        vac.tasks = list(now)
+        vac(np.stack([J[k] for k in now]))
+    c = A.cosines(A.gramian(np.stack([*J.values()])))
+    for (j, a), (k, b) in (((0, "a"), (1, "b")), ((1, "b"), (2, "c")), ((0, "a"), (2, "c"))):
+        assert vac.target[a, b] == pytest.approx(0.5 * c[j, k])
+
+
+def test_cagrad_beside_a_gradient_of_0_serves_the_others() -> None:
+    np.testing.assert_allclose(A.CAGrad()(np.array([[0.0, 0.0], [1.0, 2.0]])), [0.5, 1.0])
+    J = np.array([[0.0, 0.0], [1.0, 0.0], [-1.0, 1.0]])
+    d = A.CAGrad(0.9)(J)
+    assert (J @ d >= -1e-12).all() and np.linalg.norm(d) > 0
+    assert np.linalg.norm(d - J.mean(axis=0)) <= 0.9 * np.linalg.norm(J.mean(axis=0)) + 1e-12
 
 
 def test_graddrop_keeps_one_sign_in_proportion() -> None:

@@ -93,6 +93,8 @@ def test_a_plain_output_is_given_to_the_loss_itself() -> None:
 
 
 def test_refusals() -> None:
+    with pytest.raises(ValueError, match=r"outputs are \(N, C\), C > 1, got \(4, 1\)"):
+        mtl.distilled(nn.MSELoss())(mtl.Taught(mm.randn(4, 1), mm.randn(4, 1)), mm.randn(4, 1))
     with pytest.raises(ValueError, match="temperature > 0"):
         mtl.distilled(nn.MSELoss(), temperature=0)
     with pytest.raises(ValueError, match=r"weight in \[0, 1\]"):

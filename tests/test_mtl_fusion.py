@@ -48,6 +48,12 @@ def test_an_ensemble_of_classifiers_averages_probabilities() -> None:
     np.testing.assert_allclose(y["b"].numpy(), np.mean([m(x)["b"].numpy() for m in models], axis=0), rtol=1e-5, atol=1e-6)
 
 
+def test_an_ensemble_that_is_sure_of_something_else_has_finite_logarithms() -> None:
+    fixed = mtl.HardSharing(nn.Identity(), {"a": nn.Identity()})
+    y = mtl.Ensemble([fixed, fixed], classification=["a"])(mm.tensor([[200.0, 0.0]]))["a"]
+    np.testing.assert_allclose(y.numpy(), [[0.0, -200.0]], atol=1e-5)
+
+
 def test_an_ensemble_of_models_of_different_tasks_asks_each_for_its_own() -> None:
     mm.manual_seed(0)
     a, b = (mtl.HardSharing(nn.Identity(), {k: nn.Linear(3, 2)}) for k in "ab")

@@ -61,6 +61,41 @@ def test_of_the_sum_of_rows_backward_is_that_of_the_sum_of_losses(K: int, seed: 
     np.testing.assert_allclose(mixed, flat([p.grad for p in net.parameters()]), rtol=1e-10, atol=1e-14)
 
 
+METHODS = ("Mean", "PCGrad", "MGDA", "CAGrad", "NashMTL", "UPGrad", "IMTLG", "ConFIG", "AlignedMTL")
+
+
+@given(st.sampled_from(METHODS), seeds)
+def test_a_direction_is_the_same_in_parts_as_of_the_whole_jacobian(name: str, seed: int) -> None:
+    make, net, (x, y) = getattr(mtl.aggregation, name), model(2, seed), batch(2)
+    mtl.backward(losses(net, x, y), *parts(net), make())
+    in_parts = flat([p.grad for p in net.parameters()])
+    net.zero_grad()
+    mtl.backward(losses(net, x, y), *parts(net), lambda J: make()(J))
+    np.testing.assert_allclose(in_parts, flat([p.grad for p in net.parameters()]), rtol=1e-6, atol=1e-12)
+
+
+class Undecided(mtl.aggregation.Weighted):
+    """Weights that are none."""
+
+    def weights(self, G: Any) -> Any:
+        return np.full(len(G), np.nan)
+
+
+@pytest.mark.parametrize("J", [np.ones((2, 3)), np.ones((2, 3), np.float32)])
+def test_weights_that_are_not_finite_are_refused(J: Any) -> None:
+    with pytest.raises(ValueError, match=r"Undecided: needs finite weights \(2,\), got \[nan nan\]"):
+        Undecided()(J)
+
+
+@pytest.mark.parametrize("aggregation", [mtl.aggregation.UPGrad(), lambda J: J.sum(axis=0)], ids=["in parts", "whole"])
+def test_a_gradient_has_the_type_of_its_parameter(aggregation: Any) -> None:
+    φ = [mm.randn(3).requires_grad_(), mm.randn(2).double().requires_grad_()]
+    L = {k: (φ[0].double() ** n).sum() + n * φ[1].sum() for n, k in enumerate("ab", 1)}
+    mtl.backward(L, φ, {}, aggregation)
+    assert [p.grad.dtype.name for p in φ] == ["float32", "float64"]
+    np.testing.assert_allclose(φ[1].grad.numpy()[0], φ[1].grad.numpy()[1])
+
+
 def test_backward_adds_to_what_is_there_and_mixes_nothing_into_heads() -> None:
     net, (x, y) = model(), batch()
     φ, θ = parts(net)
@@ -110,8 +145,9 @@ def test_a_run_begins_with_an_aggregation_that_remembers_nothing() -> None:
 def test_frozen_parameters_and_unused_ones() -> None:
     net, (x, y) = model(), batch()
     net.shared[0].requires_grad_(False)
-    J = mtl.backward(losses(net, x, y), *parts(net), lambda J: J.sum(axis=0))
-    assert J.shape == (2, 20)
+    seen: list[tuple[int, ...]] = []
+    mtl.backward(losses(net, x, y), *parts(net), lambda J: seen.append(J.shape) or J.sum(axis=0))
+    assert seen == [(2, 20)]
     assert net.shared[0].weight.grad is None
     L = {"a": (net.shared[2].weight ** 2).sum()}
     J = mtl.jacobian(L, [net.shared[2].weight, net.shared[2].bias])

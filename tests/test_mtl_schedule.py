@@ -72,6 +72,19 @@ def test_every_sample_comes_once_in_a_round() -> None:
         assert sorted(itertools.chain(*once)) == [0, 1, 2, 3, 4]
 
 
+def test_the_samples_of_a_plain_list_of_batches_are_counted() -> None:
+    own = {k: [(mm.randn(n, 3), mm.randn(n, 1))] * 3 for k, n in (("a", 5), ("b", 1))}
+    seen: list[dict[str, int]] = []
+
+    class Told(RoundRobin):
+        def steps(self, samples: Any, *place: int) -> Any:
+            seen.append(dict(samples))
+            return super().steps(samples, *place)
+
+    list(Epoch(own, ["a", "b"], Told()))
+    assert seen == [{"a": 15, "b": 3}]
+
+
 def test_of_one_loader_each_batch_serves_the_tasks_of_its_step() -> None:
     batches = [(mm.randn(2, 3), {"a": mm.randn(2, 1), "b": mm.randn(2, 1)}) for _ in range(4)]
     assert [now for _, _, now in Epoch(batches, ["a", "b"], RoundRobin())] == [["a"], ["b"], ["a"], ["b"]]
@@ -122,7 +135,7 @@ def test_the_step_of_one_task_leaves_the_other_head_alone() -> None:
         (lambda: first(Sequential(), 1, 1, 4), "a multiple of as many epochs"),
         (lambda: first(Sequential(["a", "b"]), 1, 1, 2), "needs an order of"),
         (lambda: Epoch({"a": [1]}, ["a", "b"], Joint()), r"loaders are for \['a'\]"),
-        (lambda: Epoch({"a": [1], "b": []}, ["a", "b"], Joint()), r"\['b'\] have no batch"),
+        (lambda: Epoch({"a": [([1], [1])], "b": []}, ["a", "b"], Joint()), r"\['b'\] have no batch"),
     ],
 )
 def test_what_does_not_fit_is_refused(make: Any, said: str) -> None:

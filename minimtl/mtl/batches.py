@@ -44,7 +44,8 @@ class Restarted:
 
     def __init__(self, loader: Any) -> None:
         self.loader, self.batches = loader, iter(loader)
-        self.samples = len(getattr(loader, "dataset", loader))
+        dataset = getattr(loader, "dataset", loader)
+        self.samples = sum(len(y) for _, y in loader) if isinstance(dataset, list) else len(dataset)
 
     def __len__(self) -> int:
         return len(self.loader)

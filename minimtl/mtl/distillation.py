@@ -81,6 +81,8 @@ def distilled(
         if not isinstance(output, Taught):
             return loss(output, y)
         student, teacher = output
+        if classes and (student.ndim < 2 or student.shape[1] < 2):
+            raise ValueError(f"distilled: of classes outputs are (N, C), C > 1, got {student.shape}; else pass classes=False")
         away = soft_targets(student, teacher, temperature) if classes else mse_loss(student, teacher)
         return (1 - weight) * loss(student, y) + weight * away
 

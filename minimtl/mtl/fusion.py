@@ -5,6 +5,7 @@ taught by all). Averaged weights make sense only near one another, and one start
 """
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from minimtl.autograd import Tensor
 from minimtl.backend import Array
 from minimtl.equation import equation
 from minimtl.grad_mode import no_grad
+from minimtl.ops import log_softmax, logsumexp, stack
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -78,5 +80,7 @@ class Ensemble(nn.Module):
         """The mean of outputs, or of the probabilities that they are the logarithms of."""
         if task not in self.classification:
             return sum(outputs[1:], outputs[0]) / len(outputs)
-        probabilities = [ŷ.softmax(dim=1) for ŷ in outputs]
-        return (sum(probabilities[1:], probabilities[0]) / len(outputs)).log()
+        logs = stack(
+            [log_softmax(ŷ, dim=1) for ŷ in outputs]
+        )  # a probability may be too small for a number, its logarithm is not
+        return logsumexp(logs, dim=0) - math.log(len(outputs))

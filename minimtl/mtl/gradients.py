@@ -12,9 +12,11 @@ import numpy as np
 from minimtl.autograd import Tensor, grad
 from minimtl.backend import Array
 from minimtl.equation import equation
+from minimtl.mtl.aggregation import Aggregation, Weighted
 
 Losses = Mapping[str, Tensor]
 Owned = Mapping[str, Iterable[Tensor]]
+Own = dict[str, Sequence[Tensor | None]]
 
 
 @equation(
@@ -29,49 +31,66 @@ def jacobian(L: Losses, φ: Sequence[Tensor], θ: Owned | None = None) -> Any:
 
     With θ, {task: its own parameters}, returns J and {task: ∂Lₖ/∂θₖ}, both from one backward pass per task.
     """
-    if not φ:
-        raise ValueError("jacobian: no shared parameter requires a gradient, so there is nothing to mix")
-    ends = np.cumsum([0, *(p.array.size for p in φ)])
-    J = np.empty((len(L), int(ends[-1])), dtype=φ[0].dtype)
-    own: dict[str, list[Tensor | None]] = {}
-    *_, last = L
-    for row, (k, loss) in enumerate(L.items()):
-        θk = [] if θ is None else list(θ.get(k, ()))
-        found = grad(loss, [*φ, *θk], retain_graph=k != last, allow_unused=True)
-        for i, g in enumerate(found[: len(φ)]):
-            J[row, ends[i] : ends[i + 1]] = 0 if g is None else g.array.reshape(-1)
-        own[k] = list(found[len(φ) :])
+    parts, own = gradients(L, φ, θ or {})
+    J = joined(parts)
     return J if θ is None else (J, own)
 
 
-def backward(L: Losses, φ: Iterable[Tensor], θ: Owned, aggregation: Callable[[Array], Array]) -> Array:
-    """φ.grad ← A(J), θₖ.grad ← ∂Lₖ/∂θₖ, added to what is there; returns J      aggregation A: J (K, P) → (P,)
+def gradients(L: Losses, φ: Sequence[Tensor], θ: Owned) -> tuple[list[list[Array]], Own]:
+    """J cut by the parameters of φ, each part K flat rows, and {task: ∂Lₖ/∂θₖ}."""
+    if not φ:
+        raise ValueError("jacobian: no shared parameter requires a gradient, so there is nothing to mix")
+    parts: list[list[Array]] = [[] for _ in φ]
+    own: Own = {}
+    *_, last = L
+    for k, loss in L.items():
+        found = grad(loss, [*φ, *θ.get(k, ())], retain_graph=k != last, allow_unused=True)
+        for rows, p, g in zip(parts, φ, found, strict=False):
+            rows.append(np.zeros_like(p.array).reshape(-1) if g is None else g.array.reshape(-1))
+        own[k] = found[len(φ) :]
+    return parts, own
+
+
+def joined(parts: Sequence[Sequence[Array]]) -> Array:
+    """J (K, P) of its parts."""
+    return np.stack([np.concatenate(row) for row in zip(*parts, strict=True)])
+
+
+def backward(L: Losses, φ: Iterable[Tensor], θ: Owned, aggregation: Callable[[Array], Array]) -> None:
+    """φ.grad ← A(J), θₖ.grad ← ∂Lₖ/∂θₖ, added to what is there      aggregation A: J (K, P) → (P,)
 
     After an error no gradient has changed.
     """
-    shared, own = [p for p in φ if p.requires_grad], {k: [p for p in θ.get(k, ()) if p.requires_grad] for k in L}
-    J, gradients = jacobian(L, shared, own)
+    shared, owned = [p for p in φ if p.requires_grad], {k: [p for p in θ.get(k, ()) if p.requires_grad] for k in L}
+    parts, own = gradients(L, shared, owned)
+    if isinstance(aggregation, Aggregation):
+        aggregation.tasks = list(L)
+    if isinstance(aggregation, Weighted):
+        d = aggregation.directions(parts)  # without J itself
+    else:
+        d = cut(checked(aggregation, joined(parts)), shared)
+    add(shared, [Tensor(dᵢ.reshape(p.shape)) for dᵢ, p in zip(d, shared, strict=True)])
+    for k, parameters in owned.items():
+        add(parameters, own[k])
+
+
+def checked(aggregation: Callable[[Array], Array], J: Array) -> Array:
+    """The direction of an aggregation, which may be anyone's function."""
     d = aggregation(J)
     if getattr(d, "shape", None) != J.shape[1:] or d.dtype != J.dtype or not np.isfinite(d).all():
         came = f"{d.dtype} {d.shape}, finite: {bool(np.isfinite(d).all())}" if hasattr(d, "shape") else type(d).__name__
         raise ValueError(f"backward: the aggregation must give a finite {J.dtype} {J.shape[1:]}, got {came}")
-    add(own, gradients)
-    spread(d, shared)
-    return J
+    return d
 
 
-def add(own: Owned, gradients: Mapping[str, Sequence[Tensor | None]]) -> None:
+def cut(d: Array, φ: Sequence[Tensor]) -> list[Array]:
+    """The direction d (P,) by parameters, in their types."""
+    ends = np.cumsum([p.numel() for p in φ])[:-1]
+    return [part.astype(p.dtype) for part, p in zip(np.split(d, ends), φ, strict=True)]
+
+
+def add(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
     """Add gradients to `.grad`."""
-    for k, parameters in own.items():
-        for p, g in zip(parameters, gradients[k], strict=True):
-            if g is not None:
-                p.grad = g if p.grad is None else p.grad + g
-
-
-def spread(d: Array, φ: Sequence[Tensor]) -> None:
-    """Cut the direction d (P,) into the shapes of φ, and add it to `.grad`."""
-    start = 0
-    for p in φ:
-        g = Tensor(d[start : start + p.array.size].reshape(p.shape))
-        p.grad = g if p.grad is None else p.grad + g
-        start += p.array.size
+    for p, g in zip(parameters, gradients, strict=True):
+        if g is not None:
+            p.grad = g if p.grad is None else p.grad + g

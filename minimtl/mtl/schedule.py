@@ -38,7 +38,7 @@ class Joint(Schedule):
 
 
 class RoundRobin(Schedule):
-    """One task a step, in a fixed order, again and again."""
+    """One task a step, in a fixed order, again and again: equally many steps each, so that of a long loader an epoch sees a part."""
 
     def steps(self, samples: Mapping[str, int], epoch: int, epochs: int) -> Iterator[Sequence[str]]:
         while True:

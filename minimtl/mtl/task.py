@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,11 @@ class Task:
     missing: float | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name or self.name.split()[0] == "validation":
+        if not isinstance(self.name, str) or not self.name.strip() or self.name.split()[0] == "validation":
             raise ValueError(f"Task: the name must be a text that does not begin with 'validation', got {self.name!r}")
         if isinstance(self.loss, type) or not callable(self.loss):
             raise TypeError(f"Task {self.name!r}: loss must be a function or an instance, got {self.loss!r}")
-        if not isinstance(self.weight, (int, float)) or not (math.isfinite(self.weight) and self.weight >= 0):
+        if not isinstance(self.weight, Real) or not (math.isfinite(self.weight) and self.weight >= 0):
             raise ValueError(f"Task {self.name!r}: weight must be finite and not negative, got {self.weight}")
         if isinstance(self.metrics, str):
             raise TypeError(f"Task {self.name!r}: metrics must be a list of names, got {self.metrics!r}")

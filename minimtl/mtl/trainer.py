@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from minimtl import nn
 from minimtl.autograd import Tensor, grad
 from minimtl.backend import Array
@@ -54,6 +56,8 @@ class Trainer:
         penalties: Sequence[Callable[[Any], Tensor]] = (),
     ) -> None:
         check_tasks(model, tasks)
+        check_rule("weighting", weighting)
+        check_rule("aggregation", aggregation)
         trained = {p for group in optimizer.param_groups for p in group["params"]}
         if trained.isdisjoint(model.parameters()):
             raise ValueError("Trainer: the optimizer has no parameter of the model")
@@ -154,6 +158,7 @@ class Trainer:
             value = penalty(self.model)
             self.check_finite({getattr(penalty, "__name__", type(penalty).__name__): value}, "penalty")
             value.backward()
+        self.check_gradients()
         self.optimizer.step()
         self.weighting.after_step(lambda: self.again(x, y, now))
 
@@ -192,6 +197,12 @@ class Trainer:
         for k, loss in L.items():
             if not math.isfinite(loss.item()):
                 raise FloatingPointError(f"Trainer: the {what} {k!r} is {loss.item()} at step {self.steps}")
+
+    def check_gradients(self) -> None:
+        """Raise an error that names the parameter whose gradient is not finite, as that of √ at 0."""
+        for name, p in self.model.named_parameters():
+            if p.grad is not None and not np.isfinite(p.grad.array).all():
+                raise FloatingPointError(f"Trainer: the gradient of {name!r} is not finite at step {self.steps}")
 
     def again(self, x: Any, y: Any, now: Sequence[str]) -> Losses:
         """The losses of a batch once more."""
@@ -257,6 +268,12 @@ def check_tasks(model: nn.Module, tasks: Sequence[Task]) -> None:
         raise ValueError(f"Trainer: the tasks are {names}, the heads of the model {list(heads.keys())}")
     if not any(task.weight for task in tasks):
         raise ValueError("Trainer: all weights are 0")
+
+
+def check_rule(argument: str, rule: Any) -> None:
+    """An instance or a function, not the class of one."""
+    if rule is not None and (isinstance(rule, type) or not (callable(rule) or isinstance(rule, Weighting))):
+        raise TypeError(f"Trainer: {argument} must be an instance of a class of mtl.{argument}, or a function, got {rule!r}")
 
 
 def norm_of(gradients: Sequence[Tensor | None]) -> float:

@@ -180,7 +180,7 @@ def moments(output: Tensor, target: Tensor) -> Array:
 
 
 def r2(sums: Array) -> float:
-    """1 − Σ (ŷ − y)² / Σ (y − ȳ)², where Σ (y − ȳ)² = Σ y² − (Σ y)²/n"""
+    """1 − Σ (ŷ − y)² / Σ (y − ȳ)², where Σ (y − ȳ)² = Σ y² − (Σ y)²/n: exact to about 10⁻¹⁶ ȳ² beside the variance of y"""
     residual, square, total, n = map(float, sums)
     return 1 - ratio(residual, square - total**2 / n) if n else float("nan")
 

@@ -1,18 +1,23 @@
 """What an aggregation is, and what all need: the Gramian of the rows, and their combination."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 
 from minimtl.backend import Array, is_array
 from minimtl.equation import equation
 
-BLOCK = 1 << 12  # columns of J multiplied at once, in their own type; the sums over blocks are float64
+Rows = Sequence[Array]  # a row for each of K tasks, flat: J, or some of its columns
+
+BLOCK = 1 << 14  # columns of J multiplied at once, in their own type; the sums over blocks are float64
 TINY, LARGE = 1e-30, 1e30  # beyond these squares of float32 may have lost digits
 
 
 class Aggregation(ABC):
     """J (K, P), a row of gradient for each task → d (P,), in the dtype of J"""
+
+    tasks: Sequence[str] = ()  # the names of the rows, as `mtl.backward` tells them
 
     def __call__(self, J: Array) -> Array:
         """The direction of J."""
@@ -42,7 +47,18 @@ class Weighted(Aggregation):
         """w (K,) of the Gramian G (K, K), both float64."""
 
     def direction(self, J: Array) -> Array:
-        return combination(self.weights(gramian(J)), J)
+        return self.directions([J])[0]
+
+    def directions(self, parts: Sequence[Rows]) -> list[Array]:
+        """d of J = [J₁ J₂ …], cut as J is: a network's gradients need not be copied into one matrix."""
+        G = sum_of_products(parts)
+        bad = np.flatnonzero(~np.isfinite(G.diagonal())).tolist()
+        if bad:
+            raise FloatingPointError(f"{type(self).__name__}: the gradients of tasks {bad}, counted from 0, are not finite")
+        w = self.weights(G)
+        if w.shape != G.shape[:1] or not np.isfinite(w).all():
+            raise ValueError(f"{type(self).__name__}: needs finite weights ({len(G)},), got {w}")
+        return [combination(w, rows) for rows in parts]
 
 
 @equation(
@@ -53,25 +69,39 @@ class Weighted(Aggregation):
 )
 def gramian(J: Array) -> Array:
     """Gⱼₖ = Σᵢ Jⱼᵢ Jₖᵢ      (K, P) → (K, K) float64"""
+    return sum_of_products([J])
+
+
+def sum_of_products(parts: Sequence[Rows]) -> Array:
+    """The Gramian of J = [J₁ J₂ …]: the sum of theirs."""
     with np.errstate(all="ignore"):
-        G = blockwise(J)
-    longest = G.diagonal().max(initial=0)
-    return G if TINY < longest < LARGE or J.dtype == np.float64 else blockwise(J.astype(np.float64))
+        G = sum(map(products, parts))
+        longest = G.diagonal().max(initial=0)
+        exact = all(row.dtype == np.float64 for rows in parts for row in rows)
+        if TINY < longest < LARGE or exact:
+            return G
+        return sum(products([row.astype(np.float64) for row in rows]) for rows in parts)
 
 
-def blockwise(J: Array) -> Array:
-    """J Jᵀ, block by block."""
-    G = np.zeros((len(J), len(J)))
-    for start in range(0, J.shape[1], BLOCK):
-        part = J[:, start : start + BLOCK]
-        G += part @ part.T
-    return G
+def products(rows: Rows) -> Array:
+    """⟨jth row, kth row⟩, block by block, so that a row comes from memory once."""
+    K, P = len(rows), len(rows[0])
+    G = np.zeros((K, K))
+    for start in range(0, P, BLOCK):
+        block = [row[start : start + BLOCK] for row in rows]
+        for j, a in enumerate(block):
+            for k, b in enumerate(block[: j + 1]):
+                G[j, k] += float(a @ b)
+    return G + np.tril(G, -1).T
 
 
 @equation("mtl.combination", r"d_i = \sum_{k=1}^{K} w_k J_{ki}", shapes="w (K), J (K, P) → d (P)")
-def combination(w: Array, J: Array) -> Array:
+def combination(w: Array, J: Rows) -> Array:
     """dᵢ = Σₖ wₖ Jₖᵢ      (K,), (K, P) → (P,) in the dtype of J"""
-    return w.astype(J.dtype) @ J
+    w, d = w.tolist(), w.tolist()[0] * J[0]
+    for k in range(1, len(w)):
+        d += w[k] * J[k]
+    return d
 
 
 @equation(

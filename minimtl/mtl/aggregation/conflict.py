@@ -1,5 +1,8 @@
 """Aggregations that take out of a gradient what opposes another."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from minimtl.backend import Array
@@ -67,13 +70,12 @@ class GradVac(Weighted):
         self.reset()
 
     def reset(self) -> None:
-        self.target = np.zeros((0, 0))  # ρ̂
+        self.target: dict[tuple[Any, Any], float] = {}  # ρ̂ of two tasks, which need not take part in every step
 
     def weights(self, G: Array) -> Array:
         G, _ = scaled(G)
         K, n = len(G), np.sqrt(np.diag(G))
-        if self.target.shape != G.shape:
-            self.target = np.zeros_like(G)
+        tasks: Sequence[Any] = self.tasks if len(self.tasks) == K else range(K)
         w = np.zeros(K)
         for k in range(K):
             c = np.zeros(K)
@@ -82,10 +84,11 @@ class GradVac(Weighted):
                 length = np.sqrt(max(c @ G @ c, 0.0))
                 if length * n[j] == 0:
                     continue
-                ρ, wanted = float(np.clip(c @ G[j] / (length * n[j]), -1, 1)), float(self.target[k, j])
+                pair = tasks[k], tasks[j]
+                ρ, wanted = float(np.clip(c @ G[j] / (length * n[j]), -1, 1)), self.target.get(pair, 0.0)
                 if ρ < wanted:
                     c[j] += vaccine(length, n[j], ρ, min(wanted, 1 - 1e-8))  # towards a cosine of 1 it would be ∞
-                self.target[k, j] = (1 - self.beta) * wanted + self.beta * ρ
+                self.target[pair] = (1 - self.beta) * wanted + self.beta * ρ
             w += c
         return w
 

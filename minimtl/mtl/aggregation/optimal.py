@@ -41,7 +41,8 @@ class CAGrad(Weighted):
     """d = arg max minₖ ⟨gₖ, d⟩ over ‖d − g₀‖ ≤ c ‖g₀‖, g₀ the mean gradient; Liu et al. 2021
 
     c = 0 is the mean, from c = 1 on no task is opposed, c → ∞ points where MGDA does. Where all gradients are the same g, d is
-    (1 + c) g, which some code divides by 1 + c or 1 + c² afterwards; here a single task has d = g, and nothing is divided.
+    (1 + c) g, which some code divides by 1 + c or 1 + c² afterwards; here a single task has d = g, and nothing is divided. Where no
+    d gains for all, as beside a gradient that is 0, there may be many that oppose none: d is the one nearest to g₀.
     """
 
     def __init__(self, c: float = 0.5) -> None:
@@ -56,7 +57,8 @@ class CAGrad(Weighted):
         κ = self.c * np.sqrt(max(mean @ G @ mean, 0.0))
         if κ < 1e-12 or K == 1:
             return mean
-        return toward(worst_off(G, κ), G, κ)
+        w = worst_off(G, κ)
+        return toward(w, G, κ) if w @ G @ w > 1e-14 else onto_cone(mean, G)
 
 
 def worst_off(G: Array, κ: float) -> Array:
@@ -84,12 +86,11 @@ def worst_off(G: Array, κ: float) -> Array:
     r"v_k = \frac{1}{K} + \frac{\kappa w_k}{\sqrt{\sum_{i=1}^{K} \sum_{j=1}^{K} w_i G_{ij} w_j}}",
     shapes="w (K), G (K, K) → v (K)",
     source="Liu et al. 2021",
-    conventions="d = Σₖ vₖ gₖ, κ = c ‖g₀‖; w least for ⟨g_w, g₀⟩ + κ ‖g_w‖ on the simplex. Where ‖g_w‖ is 0, so is d",
+    conventions="d = Σₖ vₖ gₖ, κ = c ‖g₀‖; w least for ⟨g_w, g₀⟩ + κ ‖g_w‖ on the simplex",
 )
 def toward(w: Array, G: Array, κ: float) -> Array:
     """vₖ = 1/K + κ wₖ / √(Σᵢ Σⱼ wᵢ Gᵢⱼ wⱼ)"""
-    length = np.sqrt(max(w @ G @ w, 0.0))
-    return 1 / len(w) + κ * w / length if length > 1e-7 else np.zeros_like(w)
+    return 1 / len(w) + κ * w / np.sqrt(w @ G @ w)
 
 
 class NashMTL(Weighted):
