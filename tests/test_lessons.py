@@ -333,3 +333,68 @@ def test_the_problem_of_different_sizes_and_its_live_run(capsys: pytest.CaptureF
     x, small, large = module.problem(0)["test"].tensors
     np.testing.assert_allclose(np.linalg.norm(x.numpy(), axis=1), 1, rtol=1e-5)
     assert 50 < large.numpy().std() / small.numpy().std() < 200
+
+
+# A dial for relatedness
+
+
+def test_the_dial_turns_the_tasks_from_apart_to_one() -> None:
+    module = lesson("08_how_related")
+    for p in module.DIAL:
+        w = module.directions(p, np.random.default_rng(3))
+        lengths = np.linalg.norm(w, axis=1)
+        assert lengths == pytest.approx(1)
+        assert w[0] @ w[1] / lengths.prod() == pytest.approx(p)
+    train, test = module.samples(1.0, 3)
+    y1, y2 = test.tensors[1].numpy().T
+    np.testing.assert_allclose(y1, y2, atol=1e-5)
+    noise = np.subtract(*train.tensors[1].numpy().T)
+    assert noise.std() == pytest.approx(2**0.5 * module.NOISE, rel=0.1)
+    y1, y2 = module.samples(0.0, 3)[1].tensors[1].numpy().T
+    assert abs(np.corrcoef(y1, y2)[0, 1]) < 0.1
+
+
+def test_the_networks_of_the_dial_have_the_sizes_that_it_says() -> None:
+    module = lesson("08_how_related")
+    text = (ROOT / "lessons" / "08_how_related.py").read_text(encoding="utf-8")
+    for variant, make in module.SHARING.items():
+        size = sum(p.numel() for p in make(*("1",) if variant == "alone" else ("1", "2")).parameters())
+        assert f"{size} parameters" in text or f"({size})" in text or f"{size} with both heads" in text, (variant, size)
+
+
+def test_the_dial_is_told_live_and_from_its_study(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    numbers = lesson("08_how_related").main(epochs=2, out=tmp_path)
+    assert len(numbers) == 6
+    assert all(0 < error < 3 for error in numbers.values())
+    assert (tmp_path / "how_related.png").stat().st_size > 10_000
+    assert "How related must two tasks be" in capsys.readouterr().out
+
+
+def test_a_study_of_the_dial_keeps_its_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = lesson("08_how_related")
+    first = module.errors("alone", 0.5, 0.01, [0, 1], 1, tmp_path)
+    assert len(list(tmp_path.rglob("*.json"))) == 4
+    monkeypatch.setattr(module, "loaders", None)
+    assert module.errors("alone", 0.5, 0.01, [0, 1], 1, tmp_path) == first
+    cells = module.row(0.5, dict.fromkeys(module.SHARING, first))
+    assert cells[-2] == "1 undecided, 2 undecided, mean undecided"
+
+
+def test_negative_transfer_begins_where_the_lesson_says() -> None:
+    rows = table("relatedness_dial")
+    assert "12 seeds" in rows.about
+    dial = [row[0] for row in rows.rows]
+    said = {p: rows[p]["hard against alone"].split(", ") for p in dial}
+    assert {p: verdicts[2] for p, verdicts in said.items() if verdicts[2] != "mean undecided"} == {
+        "0.25": "mean loses",
+        "0.5": "mean loses",
+    }
+    loss = {p: -rows.number(p, "gain of mean") / rows.number(p, "alone") for p in dial}
+    assert loss["0.25"] == pytest.approx(1 / 4, abs=0.03) and loss["0.5"] == pytest.approx(1 / 3, abs=0.03)
+    assert loss["0.0"] > 0 and loss["0.75"] > 0 > loss["1.0"]
+    assert [p for p in dial if said[p][1] == "2 loses"] == ["0.25", "0.5"]
+    assert {verdicts[0] for verdicts in said.values()} == {"1 undecided"}
+    others = {p: dict(verdict.split(" ") for verdict in rows[p]["others, mean"].split(", ")) for p in dial}
+    assert [p for p in dial if others[p]["wide"] == "loses"] == ["0.5"] == [p for p in dial if others[p]["MMoE"] == "loses"]
+    assert [p for p in dial if others[p]["CGC"] == "gains"] == ["0.75", "1.0"]
+    assert "loses" not in {others[p]["CGC"] for p in dial}

@@ -53,7 +53,11 @@ def gradients(L: Losses, φ: Sequence[Tensor], θ: Owned) -> tuple[list[list[Arr
 
 def joined(parts: Sequence[Sequence[Array]]) -> Array:
     """J (K, P) of its parts."""
-    return np.stack([np.concatenate(row) for row in zip(*parts, strict=True)])
+    first, dtype = parts[0][0], np.result_type(*(rows[0] for rows in parts))
+    J = np.empty_like(first, dtype=dtype, shape=(len(parts[0]), sum(rows[0].size for rows in parts)))
+    for whole, row in zip(J, zip(*parts, strict=True), strict=True):
+        np.concatenate(row, out=whole)
+    return J
 
 
 def backward(L: Losses, φ: Iterable[Tensor], θ: Owned, aggregation: Callable[[Array], Array]) -> None:
@@ -65,13 +69,19 @@ def backward(L: Losses, φ: Iterable[Tensor], θ: Owned, aggregation: Callable[[
     parts, own = gradients(L, shared, owned)
     if isinstance(aggregation, Aggregation):
         aggregation.tasks = list(L)
-    if isinstance(aggregation, Weighted):
-        d = aggregation.directions(parts)  # without J itself
-    else:
-        d = cut(checked(aggregation, joined(parts)), shared)
+    d = direction(parts, shared, aggregation)
     add(shared, [Tensor(dᵢ.reshape(p.shape)) for dᵢ, p in zip(d, shared, strict=True)])
     for k, parameters in owned.items():
         add(parameters, own[k])
+
+
+def direction(parts: Sequence[Sequence[Array]], φ: Sequence[Tensor], aggregation: Callable[[Array], Array]) -> list[Array]:
+    """What the aggregation makes of J, by the parameters of φ; where weights are all it gives, J is never put together."""
+    if isinstance(aggregation, Weighted):
+        return aggregation.directions(parts)
+    ends = np.cumsum([p.numel() for p in φ])[:-1]
+    whole = np.split(checked(aggregation, joined(parts)), ends)
+    return [part.astype(p.dtype, copy=False) for part, p in zip(whole, φ, strict=True)]
 
 
 def checked(aggregation: Callable[[Array], Array], J: Array) -> Array:
@@ -81,12 +91,6 @@ def checked(aggregation: Callable[[Array], Array], J: Array) -> Array:
         came = f"{d.dtype} {d.shape}, finite: {bool(np.isfinite(d).all())}" if hasattr(d, "shape") else type(d).__name__
         raise ValueError(f"backward: the aggregation must give a finite {J.dtype} {J.shape[1:]}, got {came}")
     return d
-
-
-def cut(d: Array, φ: Sequence[Tensor]) -> list[Array]:
-    """The direction d (P,) by parameters, in their types."""
-    ends = np.cumsum([p.numel() for p in φ])[:-1]
-    return [part.astype(p.dtype) for part, p in zip(np.split(d, ends), φ, strict=True)]
 
 
 def add(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
