@@ -41,6 +41,7 @@ class Module:
     """A function with parameters. Subclasses assign their parts in `__init__` and compute in `forward`."""
 
     training = True
+    frozen = False  # by `transfer.freeze`: then `train` leaves the module in evaluation mode
     shown: ClassVar[tuple[str, ...]] = ()  # attributes that the repr tells
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -192,9 +193,9 @@ class Module:
         return self
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode, or evaluation: it decides what dropout and batch normalisation do."""
+        """Training mode, or evaluation: it decides what dropout and batch normalisation do. What is frozen stays in evaluation."""
         for module in self.modules():
-            module.training = mode
+            module.training = mode and not module.frozen
         return self
 
     def eval(self) -> Self:

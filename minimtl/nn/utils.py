@@ -1,7 +1,7 @@
 """What is done with a module as a whole: called with other parameters, evaluated, its gradients clipped."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,6 +60,36 @@ def evaluating(module: Module) -> Iterator[None]:
     finally:
         for part, mode in modes.items():
             part.training = mode
+
+
+@contextmanager
+def capturing(module: Module, *names: str) -> Iterator[dict[str, Any]]:
+    """Within the context, what the parts of these dotted names gave when they were last called: {name: output}.
+
+    with nn.utils.capturing(model, "layer4") as outputs:
+        y = model(x)
+    z = outputs["layer4"]
+    """
+    parts, outputs = dict(module.named_modules()), dict[str, Any]()
+    unknown = [name for name in names if name not in parts]
+    if unknown or not names:
+        raise ValueError(f"capturing: {type(module).__name__} has no parts {unknown}; it has {list(parts)[1:]}")
+
+    def watched(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            outputs[name] = forward(*args, **kwargs)
+            return outputs[name]
+
+        return run
+
+    before = [(vars(parts[name]), vars(parts[name]).get("forward")) for name in names]  # not None in another context
+    try:
+        for name in names:
+            vars(parts[name])["forward"] = watched(name, parts[name].forward)
+        yield outputs
+    finally:
+        for space, forward in before:
+            space.pop("forward") if forward is None else space.update(forward=forward)
 
 
 def with_grad(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

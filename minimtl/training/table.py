@@ -53,7 +53,8 @@ class Table:
 
     def __str__(self) -> str:
         """Title, what was measured, the table, and how it was made: as a lesson shows it."""
-        return f"{self.title}. {self.about}.\n{self.text()}\n{self.origin}"
+        head = " ".join(f"{part}." for part in (self.title, self.about) if part)
+        return "\n".join(filter(None, [head, self.text(), self.origin]))
 
     def save(self, path: str | Path, command: str) -> None:
         """Write title, table, and how it was made."""
