@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minimtl import plot
-from minimtl.training import History, Means, Table, progress, readable, say
+import minimtl as mm
+from minimtl import mtl, nn, optim, plot
+from minimtl.training import Callback, EarlyStopping, History, Means, Scheduled, Table, progress, readable, say
 
 
 def filled() -> History:
@@ -138,3 +139,83 @@ def test_a_file_without_a_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "t.md").write_text("# Title\n\nNothing\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no table with a title and its origin"):
         Table.read(tmp_path / "t.md")
+
+
+# Callbacks
+
+
+def trainer(model: nn.Module, lr: float = 0.1) -> mtl.Trainer:
+    return mtl.Trainer(model, [mtl.Task("y", nn.MSELoss(), metrics=["r2"])], optim.SGD(model.parameters(), lr=lr))
+
+
+def regression() -> list[tuple[mm.Tensor, mm.Tensor]]:
+    mm.manual_seed(0)
+    x = mm.randn(8, 3)
+    return [(x[i : i + 4], x[i : i + 4].sum(dim=1, keepdim=True)) for i in (0, 4)]
+
+
+class Told(Callback):
+    """Notes when it is called, and what the weights were after each epoch."""
+
+    def __init__(self, weights: list[bytes] | None = None) -> None:
+        self.said, self.weights = [], [] if weights is None else weights
+
+    def before_epoch(self, run: mtl.Trainer, epoch: int, epochs: int) -> None:
+        self.said.append(f"epoch {epoch} of {epochs}")
+
+    def after_step(self, run: mtl.Trainer) -> None:
+        self.said.append("step")
+
+    def after_epoch(self, run: mtl.Trainer, row: dict[str, float]) -> bool:
+        self.said.append("over")
+        self.weights.append(run.model.weight.array.tobytes())
+        return len(self.weights) == 2
+
+    def finish(self, run: mtl.Trainer) -> None:
+        self.said.append("finish")
+
+
+def test_callbacks_are_called_in_order_and_may_end_a_run_of_a_model_with_one_output() -> None:
+    told, data = Told(), regression()
+    history = trainer(nn.Linear(3, 1)).fit(data, epochs=5, verbose=False, callbacks=[told])
+    assert told.said == ["epoch 1 of 5", "step", "step", "over", "epoch 2 of 5", "step", "step", "over", "finish"]
+    assert len(history) == 2 and "y r2" in history.names()
+
+
+@pytest.mark.parametrize(
+    ("monitor", "values", "best", "epochs"),
+    [
+        ("validation loss", [3.0, 2.0, 2.5, 2.4, 9.0, 1.0], 2, 4),
+        ("validation y r2", [0.1, 0.5, 0.6, float("nan"), 0.2, 0.7], 3, 5),
+        ("validation loss", [float("nan"), 2.0, 1.0, 0.5], 4, 4),
+    ],
+)
+def test_early_stopping_gives_back_the_weights_of_the_best_epoch(
+    monitor: str, values: list[float], best: int, epochs: int
+) -> None:
+    told, model = Told(), nn.Linear(3, 1)
+    told.after_epoch = lambda run, row: told.weights.append(run.model.weight.array.tobytes())
+    stop = EarlyStopping(monitor, patience=2)
+    run = trainer(model)
+    run.evaluate = lambda loader: {monitor.removeprefix("validation "): values[len(told.weights)]}
+    history = run.fit(regression(), len(values), validation=[], verbose=False, callbacks=[told, stop])
+    assert (len(history), stop.epoch) == (epochs, best)
+    assert stop.best == values[best - 1]
+    assert model.weight.array.tobytes() == told.weights[best - 1]
+    assert len(set(told.weights)) == epochs
+
+
+def test_a_schedule_is_stepped_by_epoch_or_by_step() -> None:
+    for every, n in (("epoch", 3), ("step", 6)):
+        run = trainer(nn.Linear(3, 1))
+        run.fit(regression(), 3, verbose=False, callbacks=[Scheduled(optim.lr_scheduler.StepLR(run.optimizer, 1, 0.5), every)])
+        assert run.optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**n)
+
+
+def test_refusals_of_callbacks() -> None:
+    with pytest.raises(KeyError, match="no 'validation loss' is recorded"):
+        trainer(nn.Linear(3, 1)).fit(regression(), verbose=False, callbacks=[EarlyStopping()])
+    with pytest.raises(ValueError, match="patience ≥ 1"):
+        EarlyStopping(patience=0)
+    with pytest.raises(ValueError, match="every must be 'epoch' or 'step'"):
+        Scheduled(optim.lr_scheduler.StepLR(optim.SGD(nn.Linear(1, 1).parameters(), lr=1), 1), "batch")

@@ -21,7 +21,7 @@ from minimtl.mtl.task import Task
 from minimtl.mtl.weighting import Batch, Fixed, Function, Weighting
 from minimtl.nn.utils import evaluating
 from minimtl.optim import Optimizer
-from minimtl.training import History, Means, progress, say
+from minimtl.training import Callback, History, Means, progress, say
 from minimtl.training.metrics import METRICS
 
 Losses = dict[str, Tensor]
@@ -30,8 +30,9 @@ Losses = dict[str, Tensor]
 class Trainer:
     """Minimises Σₖ αₖ Lₖ(θₖ, φ) over mini-batches.      D1 §3.3
 
-    `model(x)` gives {task: output}. A loader yields batches (x, y), where y is one label, from which every task takes its
-    `target`, or {task: label}; or it is a dictionary {task: loader}, where tasks have data of their own.
+    `model(x)` gives {task: output}, or, where there is one task, its output. A loader yields batches (x, y), where y is one label,
+    from which every task takes its `target`, or {task: label}; or it is a dictionary {task: loader}, where tasks have data of
+    their own.
 
     weighting     how the losses become one: F(L₁, …), whose slopes ∂F/∂Lₖ are the weights αₖ; those of the tasks unless given.
                   A `mtl.weighting`, or a function of the losses (K,) → scalar
@@ -107,17 +108,31 @@ class Trainer:
         parameters = getattr(self.model, "shared_parameters", self.model.parameters)
         return [p for p in parameters() if p.requires_grad]
 
-    def fit(self, loader: Loader, epochs: int = 1, validation: Loader | None = None, verbose: bool = True) -> History:
-        """Train for so many epochs; after each, a row of the table, with the metrics on the validation data if given."""
+    def fit(
+        self,
+        loader: Loader,
+        epochs: int = 1,
+        validation: Loader | None = None,
+        verbose: bool = True,
+        callbacks: Sequence[Callback] = (),
+    ) -> History:
+        """Train for so many epochs; after each, a row of the table, with the metrics on the validation data if given.
+
+        `callbacks` do the rest, as `training.EarlyStopping`; one may end the run before.
+        """
         if not isinstance(epochs, int) or epochs < 1:
             raise ValueError(f"Trainer: epochs must be an integer ≥ 1, got {epochs!r}")
         history = History()
         for epoch in range(1, epochs + 1):
             start, means = time.perf_counter(), Means()
+            for callback in callbacks:
+                callback.before_epoch(self, epoch, epochs)
             self.model.train()
             steps: Iterable[Step] = Epoch(loader, list(self.tasks), self.schedule, epoch, epochs)
             for x, y, now in progress(steps, f"epoch {epoch}/{epochs}", show=verbose):
-                self.step(x, y, means, now)
+                if self.step(x, y, means, now):
+                    for callback in callbacks:
+                        callback.after_step(self)
             row = {"epoch": float(epoch), **self.summary(means)}
             self.weighting.after_epoch({k: row[f"{k} loss"] for k in self.tasks if f"{k} loss" in row})
             if validation is not None:
@@ -126,20 +141,25 @@ class Trainer:
             history.append(row)
             if verbose:
                 say(history.table(header=epoch == 1, rows=history.rows[-1:]))
+            over = [callback.after_epoch(self, row) for callback in callbacks]
+            if any(over):
+                break
+        for callback in callbacks:
+            callback.finish(self)
         return history
 
-    def step(self, x: Any, y: Any, means: Means, now: Sequence[str] | None = None) -> None:
-        """One step of the tasks `now`. A loss that is not finite stops before a parameter has moved."""
+    def step(self, x: Any, y: Any, means: Means, now: Sequence[str] | None = None) -> bool:
+        """One step of the tasks `now`; False if none has a label. A loss that is not finite stops before a parameter has moved."""
         self.steps += 1
         now = self.present(x, now)
         z, leaf = None, None
         if self.at == "representation":
             z = self.features(x)
             leaf = z.detach().requires_grad_()
-        batch = self.measure(self.model(x) if leaf is None else self.model.outputs(leaf), y, means, now)
+        batch = self.measure(self.outputs(x) if leaf is None else self.model.outputs(leaf), y, means, now)
         L = batch.losses
         if not L:
-            return  # no sample has a label
+            return False  # no sample has a label
         self.check_finite(L)
         measured = self.weighting.measured(self.shared())
         if measured:
@@ -161,6 +181,12 @@ class Trainer:
         self.check_gradients()
         self.optimizer.step()
         self.weighting.after_step(lambda: self.again(x, y, now))
+        return True
+
+    def outputs(self, x: Any) -> Mapping[str, Any]:
+        """{task: output} of the model, which of one task may give the output alone."""
+        found = self.model(x)
+        return found if isinstance(found, Mapping) or len(self.tasks) > 1 else dict.fromkeys(self.tasks, found)
 
     def present(self, x: Any, now: Sequence[str] | None) -> Sequence[str]:
         """The tasks that take part: of those asked for, where a batch has inputs per task, the ones that have one."""
@@ -207,7 +233,7 @@ class Trainer:
     def again(self, x: Any, y: Any, now: Sequence[str]) -> Losses:
         """The losses of a batch once more."""
         with no_grad():
-            return self.measure(self.model(x), y, Means(), now).losses
+            return self.measure(self.outputs(x), y, Means(), now).losses
 
     def measure(self, outputs: Mapping[str, Any], y: Any, means: Means, now: Sequence[str]) -> Batch:
         """What the outputs are worth: losses and metrics, also added to the means, each labelled sample counting once."""
@@ -254,7 +280,7 @@ class Trainer:
         means = Means()
         with evaluating(self.model):
             for x, y in batches:
-                self.measure(self.model(x), y, means, self.present(x, None))
+                self.measure(self.outputs(x), y, means, self.present(x, None))
         return self.summary(means)
 
 
