@@ -398,3 +398,21 @@ def test_negative_transfer_begins_where_the_lesson_says() -> None:
     assert [p for p in dial if others[p]["wide"] == "loses"] == ["0.5"] == [p for p in dial if others[p]["MMoE"] == "loses"]
     assert [p for p in dial if others[p]["CGC"] == "gains"] == ["0.75", "1.0"]
     assert "loses" not in {others[p]["CGC"] for p in dial}
+
+
+# Two tasks with pictures of their own
+
+
+def test_two_sizes_fit_one_base_and_what_is_said_of_them_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    module = lesson("12_two_sizes")
+    x = {"digit": mm.zeros(2, 1, 28, 28), "stroke": mm.zeros(3, 1, 20, 20)}
+    assert {k: y.shape for k, y in module.network()(x).items()} == {"digit": (2, 10), "stroke": (3, 3)}
+    last = module.main(epochs=1)
+    assert {"validation digit accuracy", "validation stroke accuracy"} <= set(last)
+    assert "verdict" in capsys.readouterr().out
+    rows = table("two_sizes")
+    assert "8 seeds" in rows.about
+    for k, loss in (("digit", 14), ("stroke", 3)):
+        low, high = part(rows, k, "gain")
+        assert rows[k]["verdict"] == "loses" and high < -0.5
+        assert round(-(low + high) / 2) == loss
