@@ -3,6 +3,10 @@
 Numbers are always drawn on the CPU, so that a seed means the same on every device.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
 
 
@@ -31,3 +35,14 @@ def manual_seed(seed: int) -> Generator:
 def rng_of(generator: Generator | None) -> np.random.Generator:
     """The NumPy generator to draw from: the given one's, else the default one's."""
     return (generator or default_generator).rng
+
+
+@contextmanager
+def random_numbers_repeated() -> Iterator[None]:
+    """What draws from the default generator in this context leaves it as it was, so that the next one sees the same numbers."""
+    bits: Any = default_generator.rng.bit_generator
+    before = bits.state
+    try:
+        yield
+    finally:
+        bits.state = before

@@ -26,7 +26,7 @@ from minimtl.equation import Equation, registry, statuses
 from minimtl.equations.draw import Draw
 from minimtl.equations.formula import Formula
 from minimtl.equations.tokens import UnreadableError, tokens
-from minimtl.testing.subject import random_numbers_repeated
+from minimtl.random import random_numbers_repeated
 
 TOLERANCE = 1e-9
 MARGIN = 100  # a wrong formula must be off by so many tolerances

@@ -15,9 +15,10 @@ from minimtl.backend import Array
 from minimtl.equation import equation
 from minimtl.mtl import weighted_loss
 from minimtl.nn import Module, Parameter
+from minimtl.random import random_numbers_repeated
 from minimtl.testing.differences import signed
 from minimtl.testing.report import GradientError, Report
-from minimtl.testing.subject import random_numbers_repeated, replaced
+from minimtl.testing.subject import replaced
 
 Losses = Callable[[], Mapping[str, Tensor]]
 

@@ -5,21 +5,20 @@ of the default generator, and a module a fresh copy of its buffers, so that drop
 """
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from minimtl import random
 from minimtl.autograd import Tensor
 from minimtl.backend import Array, is_array
 from minimtl.equation import ids_of
 from minimtl.grad_mode import enable_grad
 from minimtl.nn import Module
 from minimtl.nn.utils import put
+from minimtl.random import random_numbers_repeated
 from minimtl.testing.naming import call_of, listed, name_of, named, names_of, place_of, rebuilt
 
 Wanted = int | str | Sequence[int | str] | None
@@ -62,17 +61,6 @@ class Subject:
         if not floats:
             raise TypeError(f"gradcheck: {self.name} returns no floating-point Tensor, so there is nothing to differentiate")
         return floats
-
-
-@contextmanager
-def random_numbers_repeated() -> Iterator[None]:
-    """What draws from the default generator in this context leaves it as it was, so that the next one sees the same numbers."""
-    bits: Any = random.default_generator.rng.bit_generator
-    before = bits.state
-    try:
-        yield
-    finally:
-        bits.state = before
 
 
 def floating(a: Any) -> bool:

@@ -1,4 +1,7 @@
 """Transfer learning: from θₛ, trained on a source, to θₜ on a target."""
 
+from minimtl.transfer.cache import FeatureCache
+from minimtl.transfer.fine_tuning import GradualUnfreezing, SlantedTriangularLR, discriminative, schemes, two_stage
 from minimtl.transfer.freezing import freeze, frozen, unfreeze
+from minimtl.transfer.heads import replace_head, resize_head
 from minimtl.transfer.objective import delta_loss, fine_tune, target_loss
