@@ -16,10 +16,17 @@ class Counted(nn.Module):
 
     def __init__(self) -> None:
         self.conv, self.bn, self.drop, self.seen = nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Dropout(0.5), 0
+        for p in self.conv.parameters():
+            p.data = coarse(p)
 
     def forward(self, x: Any) -> Any:
         self.seen += len(x)
         return self.drop(self.bn(self.conv(x)).relu()).mean(dim=(2, 3))
+
+
+def coarse(t: mm.Tensor) -> mm.Tensor:
+    """In eighths: products of matrices are exact, so that no bit depends on where in a batch a sample stands."""
+    return mm.tensor(np.round(t.numpy() * 8) / 8)
 
 
 def trunk() -> Counted:
@@ -29,7 +36,7 @@ def trunk() -> Counted:
 
 def samples(n: int = 23) -> TensorDataset:
     mm.manual_seed(1)
-    return TensorDataset(mm.randn(n, 1, 6, 6), mm.randint(2, (n,)))
+    return TensorDataset(coarse(mm.randn(n, 1, 6, 6)), mm.randint(2, (n,)))
 
 
 def loader(dataset: Any = None, **options: Any) -> DataLoader:

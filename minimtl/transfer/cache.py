@@ -6,7 +6,8 @@
     mtl.Trainer(…).fit(cache.over(loader), epochs=50, validation=cache.over(test))
 
 Whether features may be kept is asked anew at the start of every pass: not while φ trains, while a part of it is in training mode, or
-where the samples are drawn anew each time. Then batches come as they would without the cache.
+where the samples are drawn anew each time. Then batches come as they would without the cache. "The same results" are the same but for
+rounding: BLAS may round the last bit of a product of matrices by where in its batch a sample stands.
 """
 
 from collections.abc import Iterator, Mapping
