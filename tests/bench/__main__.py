@@ -1,9 +1,9 @@
 """`python -m tests.bench speed`, `python -m tests.bench d1 --data DIR`, `python -m tests.bench gradients`,
-`python -m tests.bench mixing`"""
+`python -m tests.bench mixing`, `python -m tests.bench frozen`"""
 
 import argparse
 
-from tests.bench import gradients, mixing, speed, study_d1
+from tests.bench import frozen, gradients, mixing, speed, study_d1
 
 parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
 programs = parser.add_subparsers(dest="program", required=True)
@@ -17,7 +17,9 @@ checks.add_argument("--trials", type=int, default=500)
 checks.add_argument("--cases", type=int, default=10_000)
 
 mixes = programs.add_parser("mixing", help="aggregations beside the backward passes of a ResNet-18 that they need")
-mixes.add_argument("--rounds", type=int, default=5)
+mixes.add_argument("--rounds", type=int, default=3)
+heads = programs.add_parser("frozen", help="epochs of a head on a frozen trunk, with the feature cache, beside PyTorch's")
+heads.add_argument("--rounds", type=int, default=7)
 
 if __name__ == "__main__":
     options = parser.parse_args()
@@ -25,6 +27,8 @@ if __name__ == "__main__":
         speed.main()
     elif options.program == "mixing":
         mixing.main(options.rounds)
+    elif options.program == "frozen":
+        frozen.main(options.rounds)
     elif options.program == "gradients":
         gradients.main(options.trials, options.cases)
     else:
