@@ -13,7 +13,6 @@ from minimtl.backend import Array
 from minimtl.grad_mode import no_grad
 from minimtl.mtl.aggregation import Aggregation
 from minimtl.mtl.batches import Epoch, Loader, Step
-from minimtl.mtl.distillation import Taught
 from minimtl.mtl.gradients import backward
 from minimtl.mtl.objective import weighted_loss
 from minimtl.mtl.schedule import Joint, Schedule
@@ -255,10 +254,10 @@ class Trainer:
         return batch
 
     def metrics(self, task: Task, output: Any, labels: Tensor, means: Means) -> dict[str, float]:
-        """The metrics of a batch, their sums added to the means."""
+        """The metrics of a batch, their sums added to the means; of an output that holds none, as of `transfer.adaptation`, none."""
         found = {}
-        given = output.output if isinstance(output, Taught) else output
-        for m in task.metrics:
+        given = getattr(output, "output", output)  # of `Taught` the student's
+        for m in task.metrics if given is not None else ():
             sums = METRICS[m].sums(given, labels)
             means.count(f"{task.name} {m}", METRICS[m].value, sums)
             found[m] = METRICS[m].value(sums)

@@ -1,5 +1,6 @@
 """Transfer learning: from θₛ, trained on a source, to θₜ on a target."""
 
+from minimtl.transfer import adaptation, selection
 from minimtl.transfer.cache import FeatureCache
 from minimtl.transfer.fine_tuning import GradualUnfreezing, SlantedTriangularLR, discriminative, schemes, two_stage
 from minimtl.transfer.freezing import freeze, frozen, unfreeze
