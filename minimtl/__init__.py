@@ -33,4 +33,4 @@ from minimtl.ops.shape import (
     cat, clone, flatten, index_select, permute, reshape, split, squeeze, stack, transpose, unsqueeze,
 )  # fmt: skip
 from minimtl.random import Generator, manual_seed
-from minimtl import data, mtl, nn, optim, transfer
+from minimtl import data, models, mtl, nn, optim, transfer

@@ -4,6 +4,7 @@ There is no registry beside the attributes: a `Parameter` or a `Module` that is 
 whose name was given to `register_buffer`.
 """
 
+import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
@@ -166,7 +167,8 @@ class Module:
         own = self.state_dict()
         missing = [key for key in own if key not in state_dict]
         unexpected = [key for key in state_dict if key not in own]
-        faults = [f"missing: {key}" for key in missing] + [f"unexpected: {key}" for key in unexpected] if strict else []
+        faults = [f"missing: {key}{nearest(key, unexpected)}" for key in missing] if strict else []
+        faults += [f"unexpected: {key}" for key in unexpected] if strict else []
         values: dict[str, Tensor] = {}
         for key in [key for key in state_dict if key in own]:
             try:
@@ -253,6 +255,15 @@ class Module:
 def dotted(path: str, name: str) -> str:
     """The name below the path."""
     return f"{path}.{name}" if path else name
+
+
+def nearest(name: str, others: list[str]) -> str:
+    """What other name is meant, perhaps: the one that begins and ends alike the furthest."""
+
+    def alike(other: str) -> int:
+        return len(os.path.commonprefix([name, other])) + len(os.path.commonprefix([name[::-1], other[::-1]]))
+
+    return f", nearest: {max(others, key=alike)}" if others else ""
 
 
 def unique(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:

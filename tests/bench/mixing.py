@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 import minimtl as mm
-from minimtl import mtl, nn
+from minimtl import models, mtl, nn
 from minimtl.mtl import aggregation as A
 from minimtl.mtl.gradients import direction
 
@@ -22,31 +22,6 @@ METHODS: dict[str, Callable[[], A.Aggregation]] = {
     "Mean": A.Mean, "PCGrad": A.PCGrad, "GradVac": A.GradVac, "GradDrop": A.GradDrop, "MGDA": A.MGDA, "CAGrad": A.CAGrad,
     "Nash-MTL": A.NashMTL, "UPGrad": A.UPGrad, "IMTL-G": A.IMTLG, "ConFIG": A.ConFIG, "Aligned-MTL": A.AlignedMTL,
 }  # fmt: skip
-
-
-class Block(nn.Module):
-    """Two 3 × 3 convolutions and what they are added to."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        same = stride == 1 and inputs == outputs
-        self.downsample = (
-            None if same else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-        )
-
-    def forward(self, x: mm.Tensor) -> mm.Tensor:
-        y = self.bn2(self.conv2(self.bn1(self.conv1(x)).relu()))
-        return (y + (x if self.downsample is None else self.downsample(x))).relu()
-
-
-def trunk() -> nn.Module:
-    """A ResNet-18 without its last layer: (N, 3, S, S) → (N, 512)."""
-    sizes = [(64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1), (256, 512, 2), (512, 512, 1)]
-    first = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    return nn.Sequential(*first, *(Block(*size) for size in sizes), nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 def seconds(run: Callable[[], Any]) -> float:
@@ -58,7 +33,7 @@ def seconds(run: Callable[[], Any]) -> float:
 def main(rounds: int = 3) -> None:
     """Print, for each method, the whole beside the bare passes."""
     mm.manual_seed(0)
-    model = mtl.HardSharing(trunk(), {str(k): nn.Linear(512, 10) for k in range(K)})
+    model = mtl.HardSharing(models.resnet18(include_top=False), {str(k): nn.Linear(512, 10) for k in range(K)})
     φ, θ = list(model.shared_parameters()), {k: list(model.task_parameters(k)) for k in model.heads}
     x, y = mm.randn(BATCH, 3, SIDE, SIDE), mm.randint(10, (BATCH,))
 
