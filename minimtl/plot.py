@@ -1,6 +1,6 @@
-"""Pictures: learning curves, sheets of images, comparisons, matrices of tasks. Figures of matplotlib; no window is opened."""
+"""Pictures: learning curves, sheets of images, maps of them, comparisons, matrices of tasks: figures of matplotlib, not windows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,52 @@ def matrix(related: Relatedness, title: str = "") -> Figure:
             panel.text(j, i, said, ha="center", va="center", fontsize=9, color=colour)
     panel.set_xticks(range(K), related.tasks, rotation=30, ha="right")
     panel.set_yticks(range(K), related.tasks)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def heat(images: Array, maps: Mapping[str, Array], captions: Sequence[str] = (), title: str = "") -> Figure:
+    """Images (N, H, W) in a row, and below them a row for each kind of map, {name: (N, H, W)}, bright where it is large.
+
+    Of images and maps (N, C, H, W) the largest of the channels is shown. Each map is scaled by its own largest number.
+    """
+    rows = {"": images, **maps}
+    N = len(images)
+    wrong = {name: np.shape(m) for name, m in rows.items() if np.ndim(m) not in (3, 4) or len(m) != N or N == 0}
+    if wrong:
+        raise ValueError(f"heat: needs {N} ≥ 1 images and maps of each, (N, H, W) or (N, C, H, W), got {wrong}")
+    figure = Figure(figsize=(1.1 * N + 1.0, 1.15 * len(rows) + 0.6), layout="constrained")
+    panels = figure.subplots(len(rows), N, squeeze=False)
+    for i, (name, shown) in enumerate(rows.items()):
+        for n in range(N):
+            picture, panel = (shown[n].max(axis=0) if shown[n].ndim == 3 else shown[n]), panels[i][n]
+            if i == 0:
+                panel.imshow(picture, cmap="gray")
+                panel.set_title(captions[n] if n < len(captions) else "", fontsize=8)
+            else:
+                panel.imshow(picture, cmap="inferno", vmin=0, vmax=max(float(picture.max()), 1e-12))
+            panel.set_xticks([])
+            panel.set_yticks([])
+        panels[i][0].set_ylabel(name, fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def filters(weight: Any, title: str = "") -> Figure:
+    """The filters of a first layer, `weight` (F, C, KH, KW): a column each, a row for each channel; blue above 0, red below."""
+    w = np.asarray(getattr(weight, "array", weight))
+    if w.ndim != 4 or 0 in w.shape:
+        raise ValueError(f"filters: needs the weight of a convolution, (F, C, KH, KW), got {w.shape}")
+    F, C = w.shape[:2]
+    figure = Figure(figsize=(max(0.8 * F, 0.085 * len(title)) + 0.4, 0.9 * C + 0.5), layout="constrained")
+    size = max(float(np.abs(w).max()), 1e-12)
+    panels = figure.subplots(C, F, squeeze=False)
+    for f in range(F):
+        for c in range(C):
+            panels[c][f].imshow(w[f, c], cmap="RdBu", vmin=-size, vmax=size)
+            panels[c][f].set_xticks([])
+            panels[c][f].set_yticks([])
+        panels[0][f].set_title(str(f), fontsize=8)
     figure.suptitle(title, fontsize=10)
     return figure
 

@@ -6,4 +6,4 @@ from minimtl.equations.checks import sharing, learning, weighting, aggregation, 
 from minimtl.equations.checks import adaptation, selection
 from minimtl.equations.checks import layers, activations, reductions, losses, normalisation
 from minimtl.equations.checks import optimisers, schedules, initialisers, data
-from minimtl.equations.checks import fine_tuning
+from minimtl.equations.checks import fine_tuning, small_models
