@@ -2,6 +2,6 @@
 
 # isort: off
 from minimtl.equations.checks import documents
-from minimtl.equations.checks import sharing, learning, weighting, aggregation, relatedness, evaluation
+from minimtl.equations.checks import sharing, learning, weighting, aggregation, relatedness, evaluation, updates
 from minimtl.equations.checks import layers, activations, reductions, losses, normalisation
 from minimtl.equations.checks import optimisers, schedules, initialisers, data
