@@ -142,10 +142,10 @@ def fisher(
     with evaluating(model), enable_grad():
         for x, y in loader:
             inputs, targets = (v[task] if task is not None and isinstance(v, Mapping) else v for v in (x, y))
-            for n in range(len(targets)):
-                output = model(inputs[n : n + 1] if not isinstance(x, Mapping) else {task: inputs[n : n + 1]})
+            for xₙ, yₙ in zip(inputs.split(1), targets.split(1), strict=True):
+                output = model({task: xₙ} if isinstance(x, Mapping) else xₙ)
                 output = output[task] if task is not None and isinstance(output, Mapping) else output
-                for p, label in labelled(output, targets[n : n + 1], labels):
+                for p, label in labelled(output, yₙ, labels):
                     g = grad(loss(output, label), list(θ.values()), retain_graph=True, allow_unused=True)
                     for sum_, gᵢ in zip(F.values(), g, strict=True):
                         sum_ += weighed(p, gᵢ)

@@ -23,7 +23,7 @@ from minimtl.kernels.shared import Result
 from minimtl.mtl.distillation import soft_targets
 from minimtl.mtl.penalty import Penalty, total
 from minimtl.nn.utils import evaluating, parts_named, wrapping
-from minimtl.ops import check, ones, tensor_of
+from minimtl.ops import check, ones, softmax, tensor_of
 from minimtl.transfer.freezing import freeze
 
 Outputs = dict[str, list[Any]]  # part → what it gave, call by call
@@ -137,7 +137,7 @@ def beside(source: nn.Module, names: Sequence[str]) -> Callable[[Any], dict[str,
     conventions="F is a feature map of the model, S of the source, w ≥ 0 what a channel counts; a mean over samples, as losses are",
 )
 def map_distance(F: Tensor, S: Tensor, w: Tensor) -> Tensor:
-    """R = 1/(2 N) Σₙ Σⱼ wⱼ Σᵢ (Fₙⱼᵢ − Sₙⱼᵢ)²      (N, C, P), (N, C, P), (C) → scalar"""
+    """R = 1 / (2 N) · Σₙ Σⱼ wⱼ Σᵢ (Fₙⱼᵢ − Sₙⱼᵢ)²      (N, C, P), (N, C, P), (C) → scalar"""
     d = F - S
     return (0.5 / len(F.array)) * (w.reshape(1, -1, 1) * d * d).sum()
 
@@ -172,9 +172,10 @@ def map_of(name: str, z: Tensor, at: Tensor, w: Tensor | None) -> Tensor:
 def channel_attention(
     model: nn.Module, name: str, loss: Callable[[Any, Any], Tensor], batches: Sequence[tuple[Any, Any]]
 ) -> Tensor:
-    """wⱼ = softmaxⱼ(L without channel j − L)      (C,): how much worse the model is when channel j of a part is 0; Li et al. 2019
+    """wⱼ = e^{Lⱼ} / Σᵢ e^{Lᵢ}      (C,), adding up to 1: Lⱼ is the loss of the model with channel j of a part set to 0; Li et al. 2019
 
-    `loss` compares the model's output with y, a mean; `batches` is a list of (x, y) of the target. C + 1 passes, in evaluation mode.
+    The paper has Lⱼ − L for Lⱼ, L the whole model's loss, which cancels. `loss` compares the model's output with y, a mean; `batches`
+    is a list of (x, y) of the target. C passes, in evaluation mode.
     """
     parts_named("channel_attention", model, [name])
     batches = list(batches)
@@ -195,24 +196,11 @@ def channel_attention(
 
     with evaluating(model):
         _, outputs = kept(model, [name], batches[0][0])
-        whole, cut = mean_loss(), []
+        cut = []
         for j in range(outputs[name][0].shape[1]):
             with wrapping(model, {name: partial(without, j)}):
                 cut.append(mean_loss())
-    return Tensor(shares(np.array(cut), whole).astype(outputs[name][0].dtype))
-
-
-@equation(
-    "tl.channel_attention",
-    r"w_j = \frac{e^{M_j - L}}{\sum_{i=1}^{C} e^{M_i - L}}",
-    shapes="M (C) → w (C)",
-    source="Li et al. 2019",
-    conventions="M_j is the loss where channel j is 0, L the whole model's",
-)
-def shares(M: Array, L: float) -> Any:
-    """wⱼ = e^{Mⱼ − L} / (Σᵢ e^{Mᵢ − L})"""
-    e = np.exp(M - L - (M - L).max())
-    return e / e.sum()
+    return softmax(Tensor(np.array(cut)), dim=0).to(str(outputs[name][0].dtype))
 
 
 # Learning without forgetting

@@ -63,12 +63,12 @@ def one(t: Tensor, n: int) -> Tensor:
 
 @equation(
     "tl.reservoir",
-    r"j = \begin{cases} t & t \le m \\ \lfloor u t \rfloor + 1 & t > m \end{cases}",
+    r"j = \begin{cases} t & t \le m \\ \lfloor u t \rfloor + 1 & \text{otherwise} \end{cases}",
     source="Vitter 1985",
     conventions="the t-th sample takes place j of m, and where j > m none; u ~ U(0, 1)",
 )
 def place(u: float, t: int, m: int) -> int:
-    """j = t if t ≤ m; ⌊u t⌋ + 1 if t > m"""
+    """j = t where t ≤ m, else ⌊u t⌋ + 1"""
     return t if t <= m else math.floor(u * t) + 1
 
 

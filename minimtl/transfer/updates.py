@@ -21,7 +21,7 @@ from minimtl.random import Generator
     conventions="θ′ of a weight (m, n), a convolution's with its n = C KH KW; p is 1, or ½ where rank_stabilised",
 )
 def low_rank(A: Tensor, B: Tensor, α: float, p: float) -> Tensor:
-    """D[i,j] = α / rᵖ · Σₖ Bᵢₖ Aₖⱼ      (r, n), (m, r) → (m, n), of rank r at most"""
+    """Dᵢⱼ = α/rᵖ Σₖ Bᵢₖ Aₖⱼ      (r, n), (m, r) → (m, n), of rank r at most"""
     return α / len(A.array) ** p * (B @ A)
 
 
@@ -33,7 +33,7 @@ def low_rank(A: Tensor, B: Tensor, α: float, p: float) -> Tensor:
     conventions="y is the layer's own output; D is never made, and no gradient of the size of the weight",
 )
 def beside(x: Tensor, y: Tensor, A: Tensor, B: Tensor, α: float, p: float) -> Tensor:
-    """zₙᵢ = yₙᵢ + α / rᵖ · Σₖ Bᵢₖ Σⱼ Aₖⱼ xₙⱼ      (…, d), (…, m) → (…, m)"""
+    """zₙᵢ = yₙᵢ + α/rᵖ Σₖ Bᵢₖ Σⱼ Aₖⱼ xₙⱼ      (…, d), (…, m) → (…, m)"""
     return y + α / len(A.array) ** p * F.linear(F.linear(x, A), B)
 
 

@@ -9,14 +9,9 @@ from minimtl.equations.checking import Drawn, Values, evaluated, operation
 from minimtl.equations.draw import Draw
 from minimtl.ops import tanh
 from minimtl.transfer.anchoring import anchored, from_start
-from minimtl.transfer.behaviour import map_distance, shares, smallest
+from minimtl.transfer.behaviour import map_distance, smallest
 from minimtl.transfer.replay import place
 from minimtl.transfer.updates import beside, bottleneck, low_rank
-
-
-def tensors(*arrays: Array) -> list[Tensor]:
-    """The arrays as Tensors."""
-    return [Tensor(a) for a in arrays]
 
 
 def matrices(d: Draw, n: int, m: int) -> Values:
@@ -37,7 +32,8 @@ def path(d: Draw) -> Drawn:
     """What a layer takes and gives."""
     n, m, N = d.size(2), d.size(2), d.size()
     v = {**matrices(d, n, m), "x": d.distinct(N, n), "y": d.array(N, m)}
-    return v, beside(*tensors(v["x"], v["y"], v["A"], v["B"]), v["α"], v["p"]).array
+    x, y, A, B = (Tensor(v[name]) for name in "xyAB")
+    return v, beside(x, y, A, B, v["α"], v["p"]).array
 
 
 @evaluated("tl.adapter", wrong=[("h_{ni} +", ""), (" + a_j", ""), ("D_{jk}", "D_{1,k}"), (" + b_i", "")])
@@ -45,7 +41,8 @@ def adapted(d: Draw) -> Drawn:
     """What a part gives, and both layers."""
     N, n, m = d.size(), d.size(2), d.size(2)
     v = {"h": d.distinct(N, n), "D": d.array(m, n), "a": d.array(m), "U": d.array(n, m), "b": d.array(n)}
-    return {**v, "σ": np.tanh}, bottleneck(*tensors(*v.values()), tanh).array  # type: ignore[call-arg]
+    h, D, a, U, b = map(Tensor, v.values())
+    return {**v, "σ": np.tanh}, bottleneck(h, D, a, U, b, tanh).array
 
 
 def apart(d: Draw) -> tuple[Array, Array]:
@@ -53,9 +50,9 @@ def apart(d: Draw) -> tuple[Array, Array]:
     return d.distinct(5), d.array(5) + 0.1
 
 
-def cut(*arrays: Array) -> list[list[Tensor]]:
-    """The numbers of each array in two tensors."""
-    return [[Tensor(a[:2]), Tensor(a[2:].reshape(1, -1))] for a in arrays]
+def cut(a: Array) -> list[Tensor]:
+    """Its numbers in two tensors."""
+    return [Tensor(a[:2]), Tensor(a[2:].reshape(1, -1))]
 
 
 @evaluated(
@@ -65,15 +62,15 @@ def held(d: Draw) -> Drawn:
     """Parameters, where they were, and what they are worth."""
     θ, s = apart(d)
     F = d.positive(5)
-    return {"θ": θ, "s": s, "F": F}, anchored(*cut(θ, s, F)).item()
+    return {"θ": θ, "s": s, "F": F, "n": 5}, anchored(cut(θ), cut(s), cut(F)).item()
 
 
 @evaluated("tl.l2_sp", wrong=[(r"\frac{\beta}{2}", r"\beta"), (" - s_i", ""), (r"\frac{\alpha}{2}", r"\frac{\beta}{2}")])
 def started(d: Draw) -> Drawn:
-    """Parameters that the source has, and new ones; one of the two may lack."""
+    """Parameters that the source has, and new ones."""
     (w, s), v, α, β = apart(d), d.distinct(d.of(3, 4)), d.number(0.1, 1), d.number(1.5, 2)
     values = {"w": w, "s": s, "v": v, "α": α, "β": β, "n": 5, "m": len(v)}
-    return values, from_start(*cut(w, s), cut(v)[0], α, β).item()
+    return values, from_start(cut(w), cut(s), cut(v), α, β).item()
 
 
 @evaluated("tl.fisher", wrong=[(r"\frac{1}{N} ", ""), ("g_{nci}^2", "g_{nci}"), ("p_{nc} ", ""), ("p_{nc} ", r"\frac{1}{C} ")])
@@ -94,15 +91,8 @@ def informed(d: Draw) -> Drawn:
 def maps(d: Draw) -> Drawn:
     """Maps of three channels."""
     N, P = d.size(2), d.size()
-    v = {"F": d.distinct(N, 3, P), "S": d.array(N, 3, P) + 0.1, "w": d.positive(3)}
-    return v, map_distance(*tensors(*v.values())).item()  # type: ignore[call-arg]
-
-
-@evaluated("tl.channel_attention", wrong=[("{e^{M_j - L}}", "{e^{M_j}}"), ("{C} e^{M_i - L}", "{C} e^{M_j - L}")])
-def attended(d: Draw) -> Drawn:
-    """Losses."""
-    M, L = d.distinct(4), d.number(0.5, 2)
-    return {"M": M, "L": L}, shares(M, L)
+    F, S, w = d.distinct(N, 3, P), d.array(N, 3, P) + 0.1, d.positive(3)
+    return {"F": F, "S": S, "w": w}, map_distance(Tensor(F), Tensor(S), Tensor(w)).item()
 
 
 def features(d: Draw) -> Values:
