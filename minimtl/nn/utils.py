@@ -11,12 +11,22 @@ import numpy as np
 from minimtl.autograd import Tensor
 from minimtl.equation import equation
 from minimtl.grad_mode import no_grad
-from minimtl.nn.module import Module, Parameter
+from minimtl.nn.module import Module, dotted
 
 
-def put(module: Module, tensors: Mapping[str, Tensor]) -> list[tuple[dict[str, Any], str, Parameter]]:
+def standing(module: Module) -> dict[str, Tensor]:
+    """The parameters by all their dotted names; within `functional_call` the tensors that stand in their places."""
+    return {
+        dotted(path, name): value
+        for path, part in module.named_modules(remove_duplicate=False)
+        for name, value in vars(part).items()
+        if isinstance(value, Tensor) and name not in vars(part).get("_buffers", {})
+    }
+
+
+def put(module: Module, tensors: Mapping[str, Tensor]) -> list[tuple[dict[str, Any], str, Tensor]]:
     """Put tensors where the module has the parameters with these dotted names, everywhere; returns what stood where."""
-    own = dict(module.named_parameters(remove_duplicate=False))
+    own = standing(module)
     unknown = sorted(set(tensors) - set(own))
     if unknown:
         raise ValueError(f"{type(module).__name__} has no parameters {unknown}; it has {list(own)}")

@@ -19,7 +19,7 @@ from minimtl import nn
 from minimtl.autograd import Tensor
 from minimtl.backend import Array
 from minimtl.grad_mode import no_grad
-from minimtl.nn.utils import functional_call, wrapping
+from minimtl.nn.utils import functional_call, standing, wrapping
 from minimtl.ops import zeros_like
 from minimtl.transfer.freezing import freeze, is_below, matching
 
@@ -77,17 +77,12 @@ class Delta(nn.Module):
         """f(x; θ + θ′); once merged the model's own output, which is that."""
         if self.kept is not None:
             return self.model(*args, **kwargs)
-        θ, θʹ = self.parameters_named(self.model), self.parameters_named(self.update)
+        θ, θʹ = standing(self.model), standing(self.update)
         parts = dict(self.model.named_modules(remove_duplicate=False))
         updates = dict(self.update.named_modules(remove_duplicate=False))
-        moved = {name: θ[name].detach() + θʹ[name] for name in self.added}
+        moved = {name: θ[name] + θʹ[name] for name in self.added}
         with wrapping(self.model, {name: partial(changed, parts[name], updates[name]) for name in self.around}):
             return functional_call(self.model, moved, args, kwargs)
-
-    @staticmethod
-    def parameters_named(module: nn.Module) -> dict[str, nn.Parameter]:
-        """All parameters by all their names."""
-        return dict(module.named_parameters(remove_duplicate=False))
 
     def merge(self) -> nn.Module:
         """θ ← θ + θ′, so that the model alone gives the same, but for rounding, at no cost; returns the model
@@ -96,7 +91,7 @@ class Delta(nn.Module):
         """
         if self.kept is not None:
             raise RuntimeError("Delta: θ′ is merged already")
-        θ = self.parameters_named(self.model)
+        θ = standing(self.model)
         merged = dict[str, Tensor]()
         with no_grad():
             for name, d in self.differences().items():
@@ -114,7 +109,7 @@ class Delta(nn.Module):
         """θ as it was before `merge`, to the last bit, with θ′ beside it again"""
         if self.kept is None:
             raise RuntimeError("Delta: θ′ is not merged")
-        θ = self.parameters_named(self.model)
+        θ = standing(self.model)
         with no_grad():
             for name, a in self.kept.items():
                 θ[name].copy_(Tensor(a))
@@ -122,7 +117,7 @@ class Delta(nn.Module):
 
     def differences(self) -> dict[str, Tensor]:
         """θ′ by the name of the parameter that it is added to, all of its shape."""
-        θ, θʹ = self.parameters_named(self.model), self.parameters_named(self.update)
+        θ, θʹ = standing(self.model), standing(self.update)
         parts, updates = dict(self.model.named_modules(remove_duplicate=False)), dict(self.update.named_modules())
         made = {name: getattr(updates[name], "difference", None) for name in self.around}
         unable = [name for name, difference in made.items() if difference is None]
