@@ -165,6 +165,10 @@ class Trainer:
             batch.norms = {k: norm_of(grad(loss, measured, retain_graph=True, allow_unused=True)) for k, loss in L.items()}
         self.optimizer.zero_grad()
         α = self.weigh(batch, means)
+        for penalty in self.penalties:  # before the losses, whose graph is released: a penalty on features has a part of it
+            value = penalty(self.model)
+            self.check_finite({getattr(penalty, "__name__", type(penalty).__name__): value}, "penalty")
+            value.backward(retain_graph=True)
         if self.aggregation is None:
             weighted_loss(L, α).backward()
         else:
@@ -173,10 +177,6 @@ class Trainer:
             backward(weighted, self.shared() if leaf is None else [leaf], θ, self.aggregation)
             if z is not None and leaf is not None:
                 z.backward(leaf.grad)
-        for penalty in self.penalties:
-            value = penalty(self.model)
-            self.check_finite({getattr(penalty, "__name__", type(penalty).__name__): value}, "penalty")
-            value.backward()
         self.check_gradients()
         self.optimizer.step()
         self.weighting.after_step(lambda: self.again(x, y, now))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,22 @@ import numpy as np
 from minimtl.autograd import Tensor
 from minimtl.equation import equation
 from minimtl.grad_mode import no_grad
-from minimtl.nn.module import Module, Parameter
+from minimtl.nn.module import Module, dotted
 
 
-def put(module: Module, tensors: Mapping[str, Tensor]) -> list[tuple[dict[str, Any], str, Parameter]]:
+def standing(module: Module) -> dict[str, Tensor]:
+    """The parameters by all their dotted names; within `functional_call` the tensors that stand in their places."""
+    return {
+        dotted(path, name): value
+        for path, part in module.named_modules(remove_duplicate=False)
+        for name, value in vars(part).items()
+        if isinstance(value, Tensor) and name not in vars(part).get("_buffers", {})
+    }
+
+
+def put(module: Module, tensors: Mapping[str, Tensor]) -> list[tuple[dict[str, Any], str, Tensor]]:
     """Put tensors where the module has the parameters with these dotted names, everywhere; returns what stood where."""
-    own = dict(module.named_parameters(remove_duplicate=False))
+    own = standing(module)
     unknown = sorted(set(tensors) - set(own))
     if unknown:
         raise ValueError(f"{type(module).__name__} has no parameters {unknown}; it has {list(own)}")
@@ -34,8 +45,10 @@ def put(module: Module, tensors: Mapping[str, Tensor]) -> list[tuple[dict[str, A
     return stood
 
 
-def functional_call(module: Module, parameters: Mapping[str, Tensor], args: Any = ()) -> Any:
-    """module(*args) with tensors in the place of its parameters, by dotted name: a model as a function f(x; θ).
+def functional_call(
+    module: Module, parameters: Mapping[str, Tensor], args: Any = (), kwargs: Mapping[str, Any] | None = None
+) -> Any:
+    """module(*args, **kwargs) with tensors in the place of its parameters, by dotted name: a model as a function f(x; θ).
 
     As `torch.func.functional_call`: gradients go to the tensors, parameters that are not named stay, and afterwards all are
     what they were. A single argument needs no tuple. Buffers are the module's own. During the call the tensors are attributes,
@@ -43,7 +56,7 @@ def functional_call(module: Module, parameters: Mapping[str, Tensor], args: Any 
     """
     stood = put(module, parameters)
     try:
-        return module(*(args if isinstance(args, tuple) else (args,)))
+        return module(*(args if isinstance(args, tuple) else (args,)), **(kwargs or {}))
     finally:
         for space, name, p in stood:
             space[name] = p
@@ -63,6 +76,30 @@ def evaluating(module: Module) -> Iterator[None]:
 
 
 @contextmanager
+def wrapping(module: Module, wrappers: Mapping[str, Callable[[Callable[..., Any]], Callable[..., Any]]]) -> Iterator[None]:
+    """Within the context the parts of these dotted names compute w(forward)(…) where they compute forward(…): {name: w}."""
+    parts, stood = parts_named("wrapping", module, wrappers), list[tuple[dict[str, Any], Any]]()
+    try:
+        for name, wrapper in wrappers.items():
+            space = vars(parts[name])
+            stood.append((space, space.get("forward")))  # not None in another context
+            space["forward"] = wrapper(parts[name].forward)
+        yield
+    finally:
+        for space, forward in reversed(stood):
+            space.pop("forward") if forward is None else space.update(forward=forward)
+
+
+def parts_named(what: str, module: Module, names: Iterable[str]) -> dict[str, Module]:
+    """All parts by all their dotted names, among which the names are."""
+    parts = dict(module.named_modules(remove_duplicate=False))
+    unknown = [name for name in names if name not in parts]
+    if unknown:
+        raise ValueError(f"{what}: {type(module).__name__} has no parts {unknown}; it has {list(parts)[1:]}")
+    return parts
+
+
+@contextmanager
 def capturing(module: Module, *names: str) -> Iterator[dict[str, Any]]:
     """Within the context, what the parts of these dotted names gave when they were last called: {name: output}.
 
@@ -70,10 +107,7 @@ def capturing(module: Module, *names: str) -> Iterator[dict[str, Any]]:
         y = model(x)
     z = outputs["layer4"]
     """
-    parts, outputs = dict(module.named_modules()), dict[str, Any]()
-    unknown = [name for name in names if name not in parts]
-    if unknown or not names:
-        raise ValueError(f"capturing: {type(module).__name__} has no parts {unknown}; it has {list(parts)[1:]}")
+    outputs = dict[str, Any]()
 
     def watched(name: str, forward: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -82,14 +116,11 @@ def capturing(module: Module, *names: str) -> Iterator[dict[str, Any]]:
 
         return run
 
-    before = [(vars(parts[name]), vars(parts[name]).get("forward")) for name in names]  # not None in another context
-    try:
-        for name in names:
-            vars(parts[name])["forward"] = watched(name, parts[name].forward)
+    parts_named("capturing", module, names)
+    if not names:
+        raise ValueError("capturing: needs the name of a part, got none")
+    with wrapping(module, {name: partial(watched, name) for name in names}):
         yield outputs
-    finally:
-        for space, forward in before:
-            space.pop("forward") if forward is None else space.update(forward=forward)
 
 
 def with_grad(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
