@@ -37,8 +37,8 @@ from minimtl.mtl.evaluation import interval, paired
 from minimtl.training import Table, say
 
 TABLES = Path(__file__).parent / "tables"
-SHOTS, STEPS, TEST = (1, 5, 10, 100, 1000), {1: 200, 5: 200, 10: 200, 100: 400, 1000: 1000}, 2000
-RATES, TUNING, SEEDS = (5e-4, 2e-3, 8e-3), (100, 101), range(6)
+SHOTS, STEPS, TEST = (1, 5, 10, 100, 1000), {1: 200, 5: 200, 10: 200, 100: 300, 1000: 600}, 2000
+RATES, TUNING, SEEDS = (1e-3, 4e-3), (100, 101), range(5)
 DEPTHS = {
     "conv 1": "features.2",
     "conv 2": "features.5",
@@ -78,7 +78,7 @@ class Problem:
         self.source, self.pool, self.held = source, written(root, True), written(root, False)
         self.classes = range(10) if source == "printed" else range(5, 10)
         self.y = pictures(self.pool, np.arange(len(self.pool)))[1].numpy()
-        x, y = pictures(self.held, np.arange(2 * TEST))
+        x, y = pictures(self.held, np.arange(3 * TEST))
         kept = np.flatnonzero(y.numpy() >= self.classes[0])[:TEST]
         self.test = TensorDataset(x[kept], y[kept] - self.classes[0])
 

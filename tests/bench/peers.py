@@ -1,6 +1,7 @@
 """The documents' systems D0-a and D1, written once for minimtl and PyTorch: `library` is either, used under one set of names."""
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
