@@ -416,3 +416,23 @@ def test_two_sizes_fit_one_base_and_what_is_said_of_them_is_in_the_table(capsys:
         low, high = part(rows, k, "gain")
         assert rows[k]["verdict"] == "loses" and high < -0.5
         assert round(-(low + high) / 2) == loss
+
+
+# Several sources
+
+
+def test_several_sources_live_and_in_their_table(capsys: pytest.CaptureFixture[str]) -> None:
+    module = lesson("17_several_sources")
+    found = module.main(n=300, epochs=1, steps=20)
+    assert set(found) == {"nothing", "mask", "all four"} and all(0 <= a <= 1 for a in found.values())
+    assert "Several source tasks" in capsys.readouterr().out
+    rows = table("several_sources")
+    assert "8 seeds" in rows.about and "MNIST" in rows.about
+    few, more = ({row[0]: part(rows, row[0], f"{n} labels a class, gain") for row in rows.rows[1:]} for n in (5, 20))
+    middle = {name: (low + high) / 2 for name, (low, high) in more.items()}
+    assert middle["parity"] == pytest.approx(3.5, abs=0.05) and more["parity"][0] > 0
+    assert all(by["angle"][0] < 0 < by["angle"][1] for by in (few, more))
+    assert few["mask"][1] < -4 and sum(few["mask"]) / 2 == pytest.approx(-6.4, abs=0.05) and middle["mask"] < 0
+    assert all(abs(middle[name] - middle["parity"]) < 0.5 for name in ("parity, angle", "all four"))
+    assert {name for name, (low, _) in few.items() if low > 0} == {"parity, angle"}
+    assert {name for name, (_, high) in few.items() if high < 0} == {"mask", "weight, mask"}
