@@ -8,29 +8,25 @@ networks to see which proposal is any good.
 
 **Needs** Lessons 2, 5 and 7.  **Time** 30 minutes.
 
-**The mathematics** D1 §2.2 tells relatedness by data, by features and by objectives, and D1 §8 measures it by correlation and mutual
-information. Here are all three. By labels (`mtl.label_correlation`, `mtl.cramers_v`, `mtl.correlation_ratio`, and in nats
-`mtl.mutual_information`):
-
-$$I = \sum_{a=1}^{A} \sum_{b=1}^{B} p_{ab} \ln \frac{p_{ab}}{r_a c_b}$$
-
-By features: how alike two trunks trained for one task each see the same pictures, up to rotation and scale (`mtl.linear_cka`). By
-objectives: the cosine of the gradients of two losses by φ (`mtl.gradient_cosine`), and the affinity (`mtl.affinity`)
+**The mathematics** D1 §2.2 tells relatedness by data, by features and by objectives; D1 §8 measures it by correlation and mutual
+information. By labels there are `mtl.label_correlation`, `mtl.cramers_v` and `mtl.correlation_ratio`, and in nats
+`mtl.mutual_information`; by features `mtl.linear_cka`, how alike two trunks see the same pictures, whatever turn and scale; by
+objectives the cosine of the gradients of two losses by φ (`mtl.gradient_cosine`), and the affinity (`mtl.affinity`),
 
 $$Z_{ij} = 1 - \frac{L_j(\phi - \eta \frac{\partial L_i}{\partial \phi})}{L_j(\phi)},$$
 
-the share by which a step for task $i$ lowers the loss of task $j$. Any of these matrices $M$ scores a division of the tasks into
-groups $g$ (`mtl.grouping`): a task counts the mean of what the others in its group do for it, one on its own counts 0,
+the share by which a step for task $i$ lowers the loss of task $j$. Any such matrix $M$ scores a division of the tasks into groups $g$
+(`mtl.grouping`): a task counts the mean of what the others in its group do for it, and, with $M_{jj} = 0$, nothing on its own,
 
 $$s = \sum_{j=1}^{K} \frac{\sum_{i=1}^{K} [g_i = g_j] [i \ne j] M_{ij} + [n_j = 1] M_{jj}}{\max(n_j - 1, 1)}, \quad
 n_j = \sum_{i=1}^{K} [g_i = g_j].$$
 
-Whether the highest score is also the best pair of networks, no formula says. Δm (`mtl.delta_m`) measures it.
+Whether the highest score is also the best division, no formula says; Δm (`mtl.delta_m`) measures it.
 """
 
 # %%
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
@@ -49,18 +45,18 @@ from minimtl.mtl.relatedness.grouping import partitions
 from minimtl.training import Table, say
 
 TABLES, PICTURES = Path(__file__).parent / "tables", Path(__file__).parent / "pictures"
-NAMES = ("digit", "parity", "angle", "weight", "mask")
 METRIC = {"digit": "accuracy", "parity": "f1", "angle": "mae", "weight": "f1", "mask": "iou"}
+NAMES = tuple(METRIC)
 SIZES, EPOCHS, WIDTH = (2000, 1000), 5, 32
-SMALL = (1000, 500), 4  # of the live run
+SMALL, RATE = ((1000, 500), 4), 4e-3  # of the live run
 KNOWN = 0.1  # share of the training pictures whose weight is known
-SEEDS, TUNING = range(5), (100, 101)  # rates are chosen, and relatedness is measured, on seeds that the study does not use
+SEEDS, TUNING = range(8), (100, 101)  # rates are chosen, and relatedness is measured, on seeds that the study does not use
 RATES = (2e-3, 4e-3, 8e-3)
-RATE = 4e-3  # of the live run
 VARIANCE = data.digits.RANGES["angle"][1] ** 2 / 3  # of the angles
 
-Group = tuple[str, ...]
 Scores = dict[str, list[float]]  # task → its metric, seed by seed
+Matrices = dict[str, Relatedness]
+ALL = " + ".join(NAMES)
 
 
 # %% [markdown]
@@ -127,15 +123,10 @@ def column(y: mm.Tensor) -> mm.Tensor:
 
 
 def tasks(*names: str) -> list[mtl.Task]:
-    """Each task with the loss and the metric that suit it; angles in radians."""
-    how: dict[str, dict[str, Any]] = {
-        "digit": {"loss": nn.CrossEntropyLoss()},
-        "parity": {"loss": nn.CrossEntropyLoss()},
-        "angle": {"loss": squared, "target": column},
-        "weight": {"loss": nn.CrossEntropyLoss(), "missing": -100},
-        "mask": {"loss": nn.BCEWithLogitsLoss(), "target": column},
-    }
-    return [mtl.Task(k, metrics=[METRIC[k]], **how[k]) for k in names]
+    """Each task with the loss and the metric that suit it; angles are in radians."""
+    options: dict[str, dict[str, Any]] = {"angle": {"target": column}, "weight": {"missing": -100}, "mask": {"target": column}}
+    loss: dict[str, Any] = {"angle": squared, "mask": nn.BCEWithLogitsLoss()}
+    return [mtl.Task(k, loss.get(k, nn.CrossEntropyLoss()), metrics=[METRIC[k]], **options.get(k, {})) for k in names]
 
 
 def adam(parameters: Iterable[nn.Parameter], lr: float) -> optim.Optimizer:
@@ -149,10 +140,8 @@ r"""
 size stands for it, in four classes.
 """
 
+
 # %%
-MEASURES = ("label correlation", "label information", "CKA of features", "gradient cosine", "affinity")
-
-
 def labels(dataset: data.RenderedDigits) -> dict[str, Any]:
     """{task: (N,)} of the training pictures."""
     found = {k: dataset.targets[k].numpy() for k in NAMES}
@@ -160,19 +149,15 @@ def labels(dataset: data.RenderedDigits) -> dict[str, Any]:
     return found | {"mask": np.searchsorted(np.quantile(area, (0.25, 0.5, 0.75)), area)}
 
 
-def fitted(names: Group, training: Any, lr: float, epochs: int, seed: int) -> mtl.Trainer:
-    """The trainer of a network for these tasks, after so many epochs; none is allowed."""
+def trainer_of(names: Sequence[str], lr: float, seed: int) -> mtl.Trainer:
+    """For a new network with heads for these tasks."""
     mm.manual_seed(seed)
     model = network(*names)
-    trainer = mtl.Trainer(model, tasks(*names), adam(model.parameters(), lr))
-    if epochs:
-        trainer.fit(training, epochs, verbose=False)
-    return trainer
+    return mtl.Trainer(model, tasks(*names), adam(model.parameters(), lr))
 
 
-def by_objectives(training: Any, lr: float, epochs: int, seed: int) -> tuple[dict[str, Relatedness], mtl.Trainer]:
-    """Cosines and affinities of all tasks together on 1,000 training pictures, the means over the ends of the epochs; η is the rate."""
-    trainer = fitted(NAMES, training, lr, 0, seed)
+def by_objectives(trainer: mtl.Trainer, training: Any, η: float, epochs: int) -> Matrices:
+    """Cosines and affinities while all tasks are trained, on 1,000 training pictures: the means over the ends of the epochs."""
     [(x, y), *_] = DataLoader(training.dataset, batch_size=1000)
     watch, Z = relatedness.Conflict(NAMES), np.zeros((len(NAMES), len(NAMES)))
 
@@ -183,52 +168,52 @@ def by_objectives(training: Any, lr: float, epochs: int, seed: int) -> tuple[dic
     for _ in range(epochs):
         trainer.fit(training, 1, verbose=False)
         watch.add(mtl.jacobian(losses(), trainer.shared()))
-        Z += relatedness.affinity(losses, trainer.shared(), lr).matrix / epochs
-    return {"gradient cosine": watch.mean(), "affinity": Relatedness(list(NAMES), Z)}, trainer
+        Z += 100 * relatedness.affinity(losses, trainer.shared(), η).matrix / epochs
+    return {"gradient cosine": watch.mean(), "affinity in percent": Relatedness(list(NAMES), Z)}
 
 
-def measured(
-    seed: int, rates: Mapping[Group, float], sizes: tuple[int, int] = SIZES, epochs: int = EPOCHS
-) -> tuple[dict[str, Relatedness], dict[str, dict[str, float]]]:
-    """{measure: matrix}; and the metrics of the networks it took, {"alone" or "together": {task: metric}}."""
+def measured(seed: int, rates: Mapping[str, float], sizes: tuple[int, int] = SIZES, epochs: int = EPOCHS) -> Any:
+    """{measure: matrix}; and the metrics, Scores, of the networks it took: of each task alone and of all together."""
     training, test = loaders(sizes, seed)
     [(x, _)] = test
     z, alone = {}, {}
     for k in NAMES:
-        trainer = fitted((k,), training, rates[(k,)], epochs, seed)
-        alone[k] = trainer.evaluate(test)[f"{k} {METRIC[k]}"]
+        trainer = trainer_of([k], rates[k], seed)
+        trainer.fit(training, epochs, verbose=False)
+        alone[k] = [trainer.evaluate(test)[f"{k} {METRIC[k]}"]]
         with mm.no_grad():
             z[k] = trainer.model.features(x)
-    found, joint = by_objectives(training, rates[NAMES], epochs, seed)
-    y, scores = labels(training.dataset), joint.evaluate(test)
+    y, trainer = labels(training.dataset), trainer_of(NAMES, rates[ALL], seed)
     matrices = {
         "label correlation": relatedness.label_correlation(y),
         "label information": relatedness.label_information(y),
         "CKA of features": Relatedness.of(relatedness.linear_cka, z),
-        **found,
+        **by_objectives(trainer, training, rates[ALL], epochs),
     }
-    return matrices, {"alone": alone, "together": {k: scores[f"{k} {METRIC[k]}"] for k in NAMES}}
+    found = trainer.evaluate(test)
+    return matrices, alone, {k: [found[f"{k} {METRIC[k]}"]] for k in NAMES}
 
 
-def pictured(matrices: Mapping[str, Relatedness], folder: Path) -> list[Path]:
-    """A picture of each matrix."""
+def pictured(matrices: Matrices, folder: Path) -> list[Path]:
+    """A picture of each matrix, without its diagonal, beside which the rest would be pale."""
     from minimtl import plot  # matplotlib is slow to import: only when a picture is drawn
 
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"five_tasks_{name.replace(' ', '_')}.png" for name in matrices]
-    for file, (name, matrix) in zip(files, matrices.items(), strict=True):
-        plot.matrix(matrix, name).savefig(file, dpi=80)
+    for file, (name, found) in zip(files, matrices.items(), strict=True):
+        others = Relatedness(found.tasks, np.where(np.eye(len(NAMES)), np.nan, found.matrix))
+        plot.matrix(others, f"{name}: of row for column").savefig(file, dpi=80)
     return files
 
 
-def proposed(matrix: Relatedness) -> list[Group]:
-    """The division into at most two networks with the highest score; a task on its own counts 0, as one that nothing helps."""
-    return [tuple(group) for group in matrix.groups(2, alone=0.0)]
-
-
-def told(division: Sequence[Group]) -> str:
+def told(division: Sequence[Sequence[str]]) -> str:
     """A division as a row of a table calls it."""
     return " / ".join(" + ".join(group) for group in division) if len(division) > 1 else "all together"
+
+
+def proposed(matrix: Relatedness) -> str:
+    """The division with the highest score; a task on its own counts 0, as one that nothing helps or harms."""
+    return told(matrix.groups(2, alone=0.0))
 
 
 # %% [markdown]
@@ -238,7 +223,7 @@ divisions into at most two networks are put together, and each is set against th
 """
 
 # %%
-VARIANTS: dict[str, tuple[int, Callable[[], Mapping[str, Any]]]] = {
+VARIANTS: dict[str, tuple[int, Any]] = {
     "sum": (WIDTH, dict),
     "uncertainty": (WIDTH, lambda: {"weighting": W.Uncertainty(classification=("digit", "parity", "weight", "mask"))}),
     "per label": (WIDTH, lambda: {"weighting": W.PerLabel()}),
@@ -246,20 +231,11 @@ VARIANTS: dict[str, tuple[int, Callable[[], Mapping[str, Any]]]] = {
 }
 
 
-def runs_of(names: Group, lr: float, seeds: Sequence[int], runs: Path, variant: str) -> Scores:
+def scores_of(names: Sequence[str], lr: float, seeds: Sequence[int], runs: Path, variant: str) -> Scores:
     """The metrics of a network for these tasks, from all seeds; runs that are in the folder are not made again."""
-    width, options = VARIANTS[variant]
-    name = " + ".join(names)
-    result = mtl.compare(
-        tasks(*names),
-        partial(loaders, SIZES),
-        {name: partial(network, *names, width=width)},
-        {variant: options},
-        partial(adam, lr=lr),
-        EPOCHS,
-        seeds,
-        runs / f"rate {lr}",
-    )
+    (width, options), name = VARIANTS[variant], " + ".join(names)
+    make, rule, given = partial(network, *names, width=width), partial(adam, lr=lr), partial(loaders, SIZES)
+    result = mtl.compare(tasks(*names), given, {name: make}, {variant: options}, rule, EPOCHS, seeds, runs / f"rate {lr}")
     return {k: by[METRIC[k]] for k, by in result.scores(name, variant).items()}
 
 
@@ -273,136 +249,117 @@ def gains(scores: Scores, alone: Scores) -> list[float]:
     return [evaluation.delta_m(of_seed(scores, i), of_seed(alone, i)) for i in seeds]
 
 
-def singles(rates: Mapping[str, Sequence[float]], seeds: Sequence[int]) -> dict[str, evaluation.Alone]:
-    """Each task alone, at the best of its rates."""
-    make = partial(evaluation.single_task, network, data=partial(loaders, SIZES), optimizer=adam, epochs=EPOCHS, seeds=seeds)
-    return {k: make(tasks(k), rates=rates[k])[k] for k in NAMES}
-
-
-def trained(runs: Path) -> tuple[dict[Group, float], dict[Group, Scores], dict[str, Scores]]:
-    """The rates of all groups, their metrics, and those of the variants of all together."""
-    chosen = singles(dict.fromkeys(NAMES, RATES), TUNING)
+def trained(runs: Path) -> tuple[dict[str, float], dict[str, Scores]]:
+    """The rates and the metrics of every group of tasks, and of the variants of all together."""
+    single = partial(evaluation.single_task, network, data=partial(loaders, SIZES), optimizer=adam, epochs=EPOCHS)
+    chosen = single(tasks(*NAMES), rates=RATES, seeds=TUNING)
     basis = {k: one.scores[METRIC[k]] for k, one in chosen.items()}
-    final = singles({k: (one.lr,) for k, one in chosen.items()}, SEEDS)
-    alone = {k: one.scores[METRIC[k]] for k, one in final.items()}
-    rates: dict[Group, float] = {(k,): one.lr for k, one in chosen.items()}
-    scores: dict[Group, Scores] = {(k,): {k: alone[k]} for k in NAMES}
-    others: dict[str, Scores] = {}
-    networks = [(group, "sum") for size in range(2, len(NAMES) + 1) for group in combinations(NAMES, size)]
-    for group, variant in [*networks, *((NAMES, v) for v in VARIANTS if v != "sum")]:
-        tried = {lr: np.mean(gains(runs_of(group, lr, TUNING, runs, variant), basis)) for lr in RATES}
-        lr = max(tried, key=lambda lr: tried[lr])
-        found = runs_of(group, lr, SEEDS, runs, variant)
-        if variant == "sum":
-            rates[group], scores[group] = lr, found
-        else:
-            others[f"all together, {variant}"] = found
-    return rates, scores, others
+    rates = {k: one.lr for k, one in chosen.items()}
+    scores = {k: {k: single(tasks(k), rates=[rates[k]], seeds=SEEDS)[k].scores[METRIC[k]]} for k in NAMES}
+    groups = [(group, "sum") for size in range(2, len(NAMES) + 1) for group in combinations(NAMES, size)]
+    for group, variant in [*groups, *((NAMES, v) for v in VARIANTS if v != "sum")]:
+        name = " + ".join(group) if variant == "sum" else f"all together, {variant}"
+        tried = {lr: np.mean(gains(scores_of(group, lr, TUNING, runs, variant), basis)) for lr in RATES}
+        rates[name] = max(tried, key=lambda lr: tried[lr])
+        scores[name] = scores_of(group, rates[name], SEEDS, runs, variant)
+    return rates, scores
 
 
-def divisions() -> list[list[Group]]:
-    """All ways to give the five tasks one network or two."""
-    ways = (np.array(label) for label in partitions(len(NAMES), 2))
-    return [[tuple(np.array(NAMES)[label == g].tolist()) for g in range(max(label) + 1)] for label in ways]
+def divided(scores: dict[str, Scores]) -> dict[str, Scores]:
+    """The metrics of all 16 ways to give the five tasks one network or two, and of the variants of all together."""
+    found = {}
+    for label in partitions(len(NAMES), 2):
+        groups = [[k for k, own in zip(NAMES, label, strict=True) if own == g] for g in range(max(label) + 1)]
+        found[told(groups)] = {k: v for group in groups for k, v in scores[" + ".join(group)].items()}
+    return found | {name: of for name, of in scores.items() if name.startswith("all together, ")}
+
+
+def related(rates: Mapping[str, float], scores: dict[str, Scores], alone: Scores) -> Matrices:
+    """The measures, means of the seeds for tuning; and what they should tell, the gains of pairs in the study."""
+    several = [measured(seed, rates)[0] for seed in TUNING]
+    found = {m: Relatedness(list(NAMES), np.mean([one[m].matrix for one in several], axis=0)) for m in several[0]}
+    G = np.zeros((len(NAMES), len(NAMES)))
+    for (i, a), (j, b) in combinations(enumerate(NAMES), 2):
+        pair = scores[f"{a} + {b}"]
+        G[i, j], G[j, i] = np.mean(gains({b: pair[b]}, alone)), np.mean(gains({a: pair[a]}, alone))
+    return found | {"gain of pairs": Relatedness(list(NAMES), G)}
 
 
 # %%
-def study(runs: Path) -> tuple[dict[str, Table], dict[str, Relatedness]]:
-    """The four tables, and the matrices."""
-    rates, scores, others = trained(runs)
-    alone = {k: scores[(k,)][k] for k in NAMES}
-    ways = {told(d): {k: v for group in d for k, v in scores[group].items()} for d in divisions()}
-    per_seed = [measured(seed, rates)[0] for seed in TUNING]
-    matrices = {m: Relatedness(list(NAMES), np.mean([one[m].matrix for one in per_seed], axis=0)) for m in MEASURES}
-    pairs = np.zeros((len(NAMES), len(NAMES)))
-    for i, a in enumerate(NAMES):
-        for j, b in enumerate(NAMES):
-            if i != j:
-                group = (a, b) if (a, b) in scores else (b, a)
-                pairs[i, j] = np.mean(gains({b: scores[group][b]}, alone))
-    matrices["gain of pairs"] = Relatedness(list(NAMES), pairs)
+def study(runs: Path) -> tuple[dict[str, Table], Matrices]:
+    """The three tables, and the matrices."""
+    rates, scores = trained(runs)
+    alone = {k: scores[k][k] for k in NAMES}
+    ways, matrices = divided(scores), related(rates, scores, alone)
     about = (
         f"Rendered digits: {SIZES[0]:,} for training, the weight known for a tenth of them, {SIZES[1]:,} for testing; {EPOCHS} epochs, "
         f"Adam at the best of {RATES}, chosen for each network on seeds {TUNING}; {len(SEEDS)} other seeds, "
-        f"± is half of a 95 % interval; Δm against each task alone, seed by seed"
+        "± is half of a 95 % interval; Δm against each task alone, seed by seed"
     )
     tables = {
-        "five_tasks": by_way(ways | others, alone, about),
-        "five_tasks_groups": by_measure(matrices, ways, alone, about),
-        "five_tasks_matrices": by_pair(matrices),
-        "five_tasks_transfer": by_task(ways | others, matrices, alone, about),
+        "five_tasks": by_way(ways, alone, f"{about}; rates: {', '.join(f'{k} {rates[k]}' for k in NAMES)}, all {rates[ALL]}"),
+        "five_tasks_groups": by_measure(matrices, {name: gains(of, alone) for name, of in ways.items()}, about),
+        "five_tasks_matrices": in_numbers(matrices),
     }
     return tables, matrices
 
 
-def cell(values: Sequence[float], sign: str = "") -> str:
+def cell(values: Any, sign: str = "") -> str:
     """Mean and half of the interval."""
     found = evaluation.interval(values)
     return f"{found.mean:{sign}.2f} ± {found.half:.2f}"
 
 
-def against(scores: Scores, other: Scores, alone: Scores) -> str:
-    """By how much Δm is higher than that of another way, seed by seed."""
-    found = evaluation.paired(gains(scores, alone), gains(other, alone))
-    return f"{found.mean:+.2f} ± {found.half:.2f}"
-
-
 def by_way(ways: dict[str, Scores], alone: Scores, about: str) -> Table:
-    """A row for every way to train the five tasks, the highest Δm first."""
-    table = Table(
-        "Five tasks on one network or two",
-        ["networks", *(f"{k} {METRIC[k]}" for k in NAMES), "Δm, %", "− all together"],
-        f"{about}; shares in percent, mae in milliradians; two networks cost twice as much as one, five five times",
+    """A row for every way to train the five tasks, the highest Δm first; and whether each task gains or loses, its seeds in pairs."""
+    columns = ["networks", *(f"{k} {METRIC[k]}" for k in NAMES), "Δm, %", "− all together"]
+    about += (
+        "; shares in percent, mae in milliradians; gains, loses: for certain, seed by seed, against the task alone; two networks cost "
+        "twice as much as one, five five times"
     )
+    table = Table("Five tasks on one network or two", columns, about)
     scale = {k: 1000 if METRIC[k] == "mae" else 100 for k in NAMES}
-    for name in sorted(ways, key=lambda name: -np.mean(gains(ways[name], alone))):
-        shown = (cell([scale[k] * v for v in ways[name][k]]) for k in NAMES)
-        more = "" if name == "all together" else against(ways[name], ways["all together"], alone)
-        table.add(name, *shown, cell(gains(ways[name], alone), "+"), more)
+    Δm = {name: np.array(gains(scores, alone)) for name, scores in ways.items()}
+    for name in sorted(ways, key=lambda name: -Δm[name].mean()):
+        found = evaluation.negative_transfer(ways[name], alone, METRIC)
+        verdict = {k: "" if found.verdict(k) == "undecided" else f", {found.verdict(k)}" for k in NAMES}
+        more = cell(Δm[name] - Δm["all together"], "+") if name != "all together" else ""
+        shown = (cell([scale[k] * v for v in ways[name][k]]) + verdict[k] for k in NAMES)
+        table.add(name, *shown, cell(Δm[name], "+"), more)
     table.add("each task alone", *(cell([scale[k] * v for v in alone[k]]) for k in NAMES), "0", "")
     return table
 
 
-def by_measure(matrices: dict[str, Relatedness], ways: dict[str, Scores], alone: Scores, about: str) -> Table:
-    """A row for each measure: what it proposes, what that is worth, and whether its numbers order the pairs as their gains do."""
-    table = Table(
-        "What measures of relatedness propose",
-        ["measure", "proposes", "Δm, %", "− all together", "place of 16", "rank correlation"],
-        f"{about}; relatedness on seeds {TUNING}; place among all divisions into at most two networks; rank correlation of the "
-        "measure with the gains of 20 ordered pairs; the last row looks at the gains of pairs themselves, on the study's own seeds",
+def by_measure(matrices: Matrices, found: dict[str, list[float]], about: str) -> Table:
+    """A row for each measure: what it proposes, what that is worth, and whether it orders the pairs as their gains do."""
+    columns = ["measure", "proposes", "Δm, %", "− all together", "place of 16", "rank correlation"]
+    about += (
+        f"; relatedness on seeds {TUNING}; place among all divisions into at most two networks; rank correlation of the measure with "
+        "the gains of 20 ordered pairs; the last measure is the gains of pairs themselves, on the study's own seeds"
     )
-    off = ~np.eye(len(NAMES), dtype=bool)
-    order = sorted(ways, key=lambda name: -np.mean(gains(ways[name], alone)))
-    truth = rank(matrices["gain of pairs"].matrix[off])
+    table = Table("What measures of relatedness propose", columns, about)
+    Δm = {name: np.array(values) for name, values in found.items() if not name.startswith("all together, ")}
+    order = sorted(Δm, key=lambda name: -Δm[name].mean())
+    off, together = ~np.eye(len(NAMES), dtype=bool), Δm["all together"]
     for name, matrix in matrices.items():
-        way = told(proposed(matrix))
-        more = "" if way == "all together" else against(ways[way], ways["all together"], alone)
-        ρ = np.corrcoef(rank(matrix.matrix[off]), truth)[0, 1]
-        table.add(name, way, cell(gains(ways[way], alone), "+"), more, order.index(way) + 1, f"{ρ:.2f}")
+        way = proposed(matrix)
+        ρ = np.corrcoef(rank(matrix.matrix[off]), rank(matrices["gain of pairs"].matrix[off]))[0, 1]
+        table.add(name, way, cell(Δm[way], "+"), cell(Δm[way] - together, "+"), order.index(way) + 1, f"{ρ:.2f}")
+    two = np.mean([values for name, values in Δm.items() if name != "all together"], axis=0)
+    table.add("none", "the mean of all 15 divisions into two", cell(two, "+"), cell(two - together, "+"), "", "")
     return table
 
 
-def by_pair(matrices: dict[str, Relatedness]) -> Table:
+def in_numbers(matrices: Matrices) -> Table:
     """All matrices, a row for each task."""
-    table = Table(
-        "How related five tasks are",
-        ["matrix", *NAMES],
+    about = (
         f"Measures: means of the seeds {TUNING}. Gain: by how many percent the metric of the task above is better in a network for it "
-        f"and the task at the left than alone, the mean of the {len(SEEDS)} seeds of the study",
+        f"and the task at the left than alone, the mean of the {len(SEEDS)} seeds of the study"
     )
+    table = Table("How related five tasks are", ["matrix", *NAMES], about)
     for name, matrix in matrices.items():
         for k, row in zip(NAMES, matrix.matrix, strict=True):
             table.add(f"{name}: {k}", *(f"{v:.4g}" for v in row))
-    return table
-
-
-def by_task(ways: dict[str, Scores], matrices: dict[str, Relatedness], alone: Scores, about: str) -> Table:
-    """What each task gains or loses, for one network and for what the measures propose."""
-    table = Table("Which tasks gain from company", ["networks", *NAMES], f"{about}; in units of the metric, above 0 is better")
-    asked = dict.fromkeys(["all together", "all together, twice as wide", *(told(proposed(m)) for m in matrices.values())])
-    for way in asked:
-        found = evaluation.negative_transfer(ways[way], alone, METRIC)
-        table.add(way, *(f"{g.mean:+.4f} ± {g.half:.4f}, {found.verdict(k)}" for k, g in found.gains.items()))
     return table
 
 
@@ -418,25 +375,22 @@ r"""
 def main(sizes: tuple[int, int] = SMALL[0], epochs: int = SMALL[1], out: str | Path = "out") -> dict[str, Any]:
     """The measures and their proposals, live on less data and one seed; then the tables of the full study."""
     say(f"{sizes[0]:,} rendered digits, {epochs} epochs, one seed: five networks for a task each, one for all")
-    rates: dict[Group, float] = {NAMES: RATE, **{(k,): RATE for k in NAMES}}
-    matrices, scores = measured(0, rates, sizes, epochs)
-    for name, matrix in matrices.items():
-        say(f"\n{name}; proposes {told(proposed(matrix))}\n{matrix.table().text()}")
+    matrices, alone, joint = measured(0, dict.fromkeys((*NAMES, ALL), RATE), sizes, epochs)
+    for name, found in matrices.items():
+        say(f"\n{name}; proposes {proposed(found)}\n{found.table().text()}")
     say(f"\nSaved {', '.join(map(str, pictured(matrices, Path(out))))}\n")
     for k in NAMES:
-        say(f"{k:7s} {METRIC[k]:9s} alone {scores['alone'][k]:.3f}, together {scores['together'][k]:.3f}")
-    joint, alone = ({k: [v] for k, v in scores[way].items()} for way in ("together", "alone"))
+        say(f"{k:7s} {METRIC[k]:9s} alone {alone[k][0]:.3f}, together {joint[k][0]:.3f}")
     [Δm] = gains(joint, alone)
     say(f"Δm {Δm:+.1f} %")
-    for name in ("five_tasks", "five_tasks_groups", "five_tasks_matrices", "five_tasks_transfer"):
+    for name in ("five_tasks", "five_tasks_groups", "five_tasks_matrices"):
         table = Table.read(TABLES / f"{name}.md")
         say(f"\n{table}")
-    return {"Δm": Δm, "matrices": matrices, **scores}
+    return {"Δm": Δm, "matrices": matrices, "alone": alone, "together": joint}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Five tasks in a picture: which of them should share a network?")
-    parser.add_argument("--out", metavar="DIR", default="out", help="where the pictures of the live run go (out)")
     parser.add_argument("--study", metavar="DIR", help="the full study, 15 minutes; its runs are kept in this folder")
     options = parser.parse_args()
     if options.study:
@@ -446,4 +400,4 @@ if __name__ == "__main__":
             table.save(TABLES / f"{file}.md", "python lessons/11_five_tasks.py --study RUNS")
             say(f"\n{table}")
     else:
-        main(out=options.out)
+        main()

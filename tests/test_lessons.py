@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
@@ -300,3 +301,52 @@ def test_two_digits_in_a_picture_and_their_table(capsys: pytest.CaptureFixture[s
     assert min(gains, key=lambda name: methods.number(name, "Δm, %")) == "RLW"
     others = [methods.number(name, "Δm, %") for name in gains if name != "RLW"]
     assert max(others) - methods.number("sum", "Δm, %") < 0.1 and min(others) > -2.6
+
+
+# Five varied tasks
+
+
+def test_five_tasks_and_their_measures_live(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    module = lesson("11_five_tasks")
+    found = module.main(sizes=(300, 200), epochs=1, out=tmp_path)
+    matrices = found["matrices"]
+    assert len(matrices) == 5 == len(list(tmp_path.glob("five_tasks_*.png")))
+    assert matrices["label correlation"]["digit", "parity"] == 1
+    for name, matrix in matrices.items():
+        assert matrix.symmetric == (name != "affinity in percent")
+    assert set(found["alone"]) == set(found["together"]) == set(module.NAMES)
+    said = capsys.readouterr().out
+    assert said.count("; proposes ") == 5 and f"Δm {found['Δm']:+.1f} %" in said
+    assert said.count("Made by `python lessons/11_five_tasks.py --study RUNS`") == 3
+
+
+def test_one_weight_in_ten_is_known_and_what_is_missing_does_not_count() -> None:
+    module = lesson("11_five_tasks")
+    training, test = module.loaders((2000, 500), 0)
+    [(x, y)] = test
+    known = training.dataset.targets["weight"].numpy() != -100
+    assert 0.08 < known.mean() < 0.12
+    assert set(y["weight"].numpy()) == {0, 1, 2}
+    model = module.network(*module.NAMES)
+    trainer = module.mtl.Trainer(model, module.tasks(*module.NAMES), module.adam(model.parameters(), 0.01))
+    some = np.where(np.arange(500) < 40, y["weight"].numpy(), -100)
+    first, part = trainer.evaluate([(x, {**y, "weight": mm.tensor(some)})]), {k: v[:40] for k, v in y.items()}
+    assert first["weight f1"] == trainer.evaluate([(x[:40], part)])["weight f1"]
+    assert first["mask iou"] == trainer.evaluate(test)["mask iou"]
+    with mm.no_grad():  # per pixel, not per row: the definition once more
+        mask, said = y["mask"].numpy(), model(x)["mask"].numpy()[:, 0] > 0
+    shares = [(a & b).sum() / (a | b).sum() for a, b in ((mask, said), (~mask, ~said))]
+    assert first["mask iou"] == pytest.approx(np.mean(shares))
+
+
+def test_five_tasks_are_divided_in_sixteen_ways_and_an_error_that_falls_is_a_gain() -> None:
+    module = lesson("11_five_tasks")
+    groups = {
+        g: {k: [0.5] for k in g.split(" + ")} for n in range(1, 6) for g in map(" + ".join, combinations(module.NAMES, n))
+    }
+    ways = module.divided({**groups, "all together, per label": {}})
+    assert len(groups) == 31 and len(ways) == 17
+    assert all(set(of) == set(module.NAMES) for name, of in ways.items() if "label" not in name)
+    assert {"all together", "digit + parity / angle + weight + mask"} <= set(ways)
+    alone = {"angle": [0.2, 0.2], "mask": [0.5, 0.5]}
+    assert module.gains({"angle": [0.1, 0.2], "mask": [0.5, 0.6]}, alone) == pytest.approx([25, 10])
