@@ -26,7 +26,7 @@ Whether the highest score is also the best division, no formula says; Δm (`mtl.
 
 # %%
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
@@ -37,8 +37,7 @@ import numpy as np
 import minimtl as mm
 from minimtl import data, mtl, nn, optim
 from minimtl.data import DataLoader, transforms
-from minimtl.mtl import evaluation, relatedness
-from minimtl.mtl import weighting as W
+from minimtl.mtl import evaluation, relatedness, weighting
 from minimtl.mtl.evaluation.scores import rank
 from minimtl.mtl.relatedness import Relatedness
 from minimtl.mtl.relatedness.grouping import partitions
@@ -86,7 +85,7 @@ def loaders(sizes: tuple[int, int], seed: int) -> tuple[DataLoader, DataLoader]:
 
 # %% [markdown]
 r"""
-**The network** is small, so that tasks compete: two convolutions and 32 features are φ, one linear layer is each head.
+**The network** is small, so that tasks compete: 32 features between two convolutions and heads of one linear layer.
 """
 
 
@@ -129,11 +128,6 @@ def tasks(*names: str) -> list[mtl.Task]:
     return [mtl.Task(k, loss.get(k, nn.CrossEntropyLoss()), metrics=[METRIC[k]], **options.get(k, {})) for k in names]
 
 
-def adam(parameters: Iterable[nn.Parameter], lr: float) -> optim.Optimizer:
-    """The rule of all runs."""
-    return optim.Adam(parameters, lr=lr)
-
-
 # %% [markdown]
 r"""
 **Five measures of relatedness**, from five networks for one task each and one network for all. A mask is no label that correlates; its
@@ -153,7 +147,7 @@ def trainer_of(names: Sequence[str], lr: float, seed: int) -> mtl.Trainer:
     """For a new network with heads for these tasks."""
     mm.manual_seed(seed)
     model = network(*names)
-    return mtl.Trainer(model, tasks(*names), adam(model.parameters(), lr))
+    return mtl.Trainer(model, tasks(*names), optim.Adam(model.parameters(), lr))
 
 
 def by_objectives(trainer: mtl.Trainer, training: Any, η: float, epochs: int) -> Matrices:
@@ -225,8 +219,8 @@ divisions into at most two networks are put together, and each is set against th
 # %%
 VARIANTS: dict[str, tuple[int, Any]] = {
     "sum": (WIDTH, dict),
-    "uncertainty": (WIDTH, lambda: {"weighting": W.Uncertainty(classification=("digit", "parity", "weight", "mask"))}),
-    "per label": (WIDTH, lambda: {"weighting": W.PerLabel()}),
+    "uncertainty": (WIDTH, lambda: {"weighting": weighting.Uncertainty(classification=("digit", "parity", "weight", "mask"))}),
+    "per label": (WIDTH, lambda: {"weighting": weighting.PerLabel()}),
     "twice as wide": (2 * WIDTH, dict),
 }
 
@@ -234,24 +228,21 @@ VARIANTS: dict[str, tuple[int, Any]] = {
 def scores_of(names: Sequence[str], lr: float, seeds: Sequence[int], runs: Path, variant: str) -> Scores:
     """The metrics of a network for these tasks, from all seeds; runs that are in the folder are not made again."""
     (width, options), name = VARIANTS[variant], " + ".join(names)
-    make, rule, given = partial(network, *names, width=width), partial(adam, lr=lr), partial(loaders, SIZES)
+    make, rule, given = partial(network, *names, width=width), partial(optim.Adam, lr=lr), partial(loaders, SIZES)
     result = mtl.compare(tasks(*names), given, {name: make}, {variant: options}, rule, EPOCHS, seeds, runs / f"rate {lr}")
     return {k: by[METRIC[k]] for k, by in result.scores(name, variant).items()}
 
 
 def gains(scores: Scores, alone: Scores) -> list[float]:
     """Δm of each seed, in percent, against the same seed's networks for one task."""
-
-    def of_seed(values: Scores, i: int) -> dict[str, dict[str, float]]:
-        return {k: {METRIC[k]: values[k][i]} for k in scores}
-
     seeds = range(len(next(iter(scores.values()))))
-    return [evaluation.delta_m(of_seed(scores, i), of_seed(alone, i)) for i in seeds]
+    pairs = [[{k: {METRIC[k]: of[k][i]} for k in scores} for of in (scores, alone)] for i in seeds]
+    return [evaluation.delta_m(*pair) for pair in pairs]
 
 
 def trained(runs: Path) -> tuple[dict[str, float], dict[str, Scores]]:
     """The rates and the metrics of every group of tasks, and of the variants of all together."""
-    single = partial(evaluation.single_task, network, data=partial(loaders, SIZES), optimizer=adam, epochs=EPOCHS)
+    single = partial(evaluation.single_task, network, data=partial(loaders, SIZES), optimizer=optim.Adam, epochs=EPOCHS)
     chosen = single(tasks(*NAMES), rates=RATES, seeds=TUNING)
     basis = {k: one.scores[METRIC[k]] for k, one in chosen.items()}
     rates = {k: one.lr for k, one in chosen.items()}
@@ -285,7 +276,6 @@ def related(rates: Mapping[str, float], scores: dict[str, Scores], alone: Scores
     return found | {"gain of pairs": Relatedness(list(NAMES), G)}
 
 
-# %%
 def study(runs: Path) -> tuple[dict[str, Table], Matrices]:
     """The three tables, and the matrices."""
     rates, scores = trained(runs)
@@ -313,10 +303,7 @@ def cell(values: Any, sign: str = "") -> str:
 def by_way(ways: dict[str, Scores], alone: Scores, about: str) -> Table:
     """A row for every way to train the five tasks, the highest Δm first; and whether each task gains or loses, its seeds in pairs."""
     columns = ["networks", *(f"{k} {METRIC[k]}" for k in NAMES), "Δm, %", "− all together"]
-    about += (
-        "; shares in percent, mae in milliradians; gains, loses: for certain, seed by seed, against the task alone; two networks cost "
-        "twice as much as one, five five times"
-    )
+    about += "; in percent, mae in milliradians; gains, loses: for certain, against the task alone; two networks cost twice one"
     table = Table("Five tasks on one network or two", columns, about)
     scale = {k: 1000 if METRIC[k] == "mae" else 100 for k in NAMES}
     Δm = {name: np.array(gains(scores, alone)) for name, scores in ways.items()}
@@ -334,8 +321,8 @@ def by_measure(matrices: Matrices, found: dict[str, list[float]], about: str) ->
     """A row for each measure: what it proposes, what that is worth, and whether it orders the pairs as their gains do."""
     columns = ["measure", "proposes", "Δm, %", "− all together", "place of 16", "rank correlation"]
     about += (
-        f"; relatedness on seeds {TUNING}; place among all divisions into at most two networks; rank correlation of the measure with "
-        "the gains of 20 ordered pairs; the last measure is the gains of pairs themselves, on the study's own seeds"
+        f"; relatedness on seeds {TUNING}; place among all divisions into at most two networks; rank correlation with the gains of "
+        "20 ordered pairs, which are the last measure themselves, on the study's own seeds"
     )
     table = Table("What measures of relatedness propose", columns, about)
     Δm = {name: np.array(values) for name, values in found.items() if not name.startswith("all together, ")}
@@ -352,10 +339,8 @@ def by_measure(matrices: Matrices, found: dict[str, list[float]], about: str) ->
 
 def in_numbers(matrices: Matrices) -> Table:
     """All matrices, a row for each task."""
-    about = (
-        f"Measures: means of the seeds {TUNING}. Gain: by how many percent the metric of the task above is better in a network for it "
-        f"and the task at the left than alone, the mean of the {len(SEEDS)} seeds of the study"
-    )
+    gain = "by how many percent the metric of the task above is better in a network with the task at the left than alone"
+    about = f"Measures: means of the seeds {TUNING}. Gain: {gain}, the mean of the {len(SEEDS)} seeds of the study"
     table = Table("How related five tasks are", ["matrix", *NAMES], about)
     for name, matrix in matrices.items():
         for k, row in zip(NAMES, matrix.matrix, strict=True):
@@ -365,9 +350,20 @@ def in_numbers(matrices: Matrices) -> Table:
 
 # %% [markdown]
 r"""
-**You should see** CLAIMS
+**You should see** No network for several tasks pays here. All together every task loses for certain, Δm is −11.6 %, and no interval
+of the 19 joint trainings reaches 0. Twice the width does not mend it, nor do weightings of the losses; with every label counting
+alike, the weight, which has 200 of them, falls to 39. Two networks are better than one, in the mean of all 15 divisions by 3.3 points
+of Δm, and seven of them with an interval above 0; the four best part the angle from digit and mask. Of all verdicts one is "gains":
+parity, beside digit and mask.
 
-**Your turn** CLAIMS
+The measures do not find the best. Correlation, information, CKA and cosines agree on digit + parity / angle + weight + mask, as a
+reader of the labels would: place 14 of 16, no better than all together as far as eight seeds tell, and in the mean below the average
+division. Affinity comes to place 8. Their numbers do not order the pairs of tasks as the gains do: rank correlations from 0.0 to 0.1.
+Mask and weight have correlated labels, trunks alike and gradients that agree, and the mask loses 19 % to the weight. A correlation of
+0.22 between digit and weight, drawn independently, is what ten classes and 200 labels give by chance; and what is never below 0 cannot
+say that tasks had better part. But even the gains of pairs, of the study's own seeds, lead to place 5 only.
+
+**Your turn** Train for 20 epochs, or give all weights (`KNOWN = 1.0`): who loses then? Does the order stay with `r2` for the angle?
 """
 
 
@@ -391,7 +387,7 @@ def main(sizes: tuple[int, int] = SMALL[0], epochs: int = SMALL[1], out: str | P
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Five tasks in a picture: which of them should share a network?")
-    parser.add_argument("--study", metavar="DIR", help="the full study, 15 minutes; its runs are kept in this folder")
+    parser.add_argument("--study", metavar="DIR", help="the full study, a quarter of an hour; its runs are kept in this folder")
     options = parser.parse_args()
     if options.study:
         tables, found = study(Path(options.study))
