@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 
@@ -436,3 +437,97 @@ def test_several_sources_live_and_in_their_table(capsys: pytest.CaptureFixture[s
     assert all(abs(middle[name] - middle["parity"]) < 0.5 for name in ("parity, angle", "all four"))
     assert {name for name, (low, _) in few.items() if low > 0} == {"parity, angle"}
     assert {name for name, (_, high) in few.items() if high < 0} == {"mask", "weight, mask"}
+
+
+# Five varied tasks
+
+
+def test_five_tasks_and_their_measures_live(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    module = lesson("11_five_tasks")
+    found = module.main(sizes=(300, 200), epochs=1, out=tmp_path)
+    matrices = found["matrices"]
+    assert len(matrices) == 5 == len(list(tmp_path.glob("five_tasks_*.png")))
+    assert matrices["label correlation"]["digit", "parity"] == 1
+    for name, matrix in matrices.items():
+        assert matrix.symmetric == (name != "affinity in percent")
+    assert set(found["alone"]) == set(found["together"]) == set(module.NAMES)
+    said = capsys.readouterr().out
+    assert said.count("; proposes ") == 5 and f"Δm {found['Δm']:+.1f} %" in said
+    assert said.count("Made by `python lessons/11_five_tasks.py --study RUNS`") == 3
+
+
+def test_one_weight_in_ten_is_known_and_what_is_missing_does_not_count() -> None:
+    module = lesson("11_five_tasks")
+    training, test = module.loaders((2000, 500), 0)
+    [(x, y)] = test
+    known = training.dataset.targets["weight"].numpy() != -100
+    assert 0.08 < known.mean() < 0.12
+    assert set(y["weight"].numpy()) == {0, 1, 2}
+    model = module.network(*module.NAMES)
+    trainer = module.mtl.Trainer(model, module.tasks(*module.NAMES), module.optim.Adam(model.parameters(), 0.01))
+    some = np.where(np.arange(500) < 40, y["weight"].numpy(), -100)
+    first, part = trainer.evaluate([(x, {**y, "weight": mm.tensor(some)})]), {k: v[:40] for k, v in y.items()}
+    assert first["weight f1"] == trainer.evaluate([(x[:40], part)])["weight f1"]
+    assert first["mask iou"] == trainer.evaluate(test)["mask iou"]
+    with mm.no_grad():  # per pixel, not per row: the definition once more
+        mask, said = y["mask"].numpy(), model(x)["mask"].numpy()[:, 0] > 0
+    shares = [(a & b).sum() / (a | b).sum() for a, b in ((mask, said), (~mask, ~said))]
+    assert first["mask iou"] == pytest.approx(np.mean(shares))
+
+
+def test_five_tasks_are_divided_in_sixteen_ways_and_an_error_that_falls_is_a_gain() -> None:
+    module = lesson("11_five_tasks")
+    groups = {
+        g: {k: [0.5] for k in g.split(" + ")} for n in range(1, 6) for g in map(" + ".join, combinations(module.NAMES, n))
+    }
+    ways = module.divided({**groups, "all together, per label": {}})
+    assert len(groups) == 31 and len(ways) == 17
+    assert all(set(of) == set(module.NAMES) for name, of in ways.items() if "label" not in name)
+    assert {"all together", "digit + parity / angle + weight + mask"} <= set(ways)
+    alone = {"angle": [0.2, 0.2], "mask": [0.5, 0.5]}
+    assert module.gains({"angle": [0.1, 0.2], "mask": [0.5, 0.6]}, alone) == pytest.approx([25, 10])
+
+
+def ends(cell: str) -> tuple[float, float]:
+    """The two ends of an interval, whatever verdict follows."""
+    mean, half = map(float, cell.split(",")[0].split(" ± "))
+    return mean - half, mean + half
+
+
+def test_what_is_said_of_one_network_and_of_two_is_in_the_table() -> None:
+    found = table("five_tasks")
+    assert "the weight known for a tenth" in found.about and "8 other seeds" in found.about
+    joint = [row for row in found.rows if row[0] != "each task alone"]
+    assert len(joint) == 19 and all(ends(row[-2])[1] < 0 for row in joint)
+    assert found["all together"]["Δm, %"].startswith("-11.57") and all(
+        "loses" in found["all together"][c] for c in found.columns[1:6]
+    )
+    for variant in ("twice as wide", "uncertainty", "per label"):
+        low, high = ends(found[f"all together, {variant}"]["− all together"])
+        assert low < 0 < high
+    assert round(found.number("all together, per label", "weight f1")) == 39
+    assert ends(found["all together, per label"]["weight f1"])[1] < ends(found["all together"]["weight f1"])[0]
+    two = [row for row in joint if " / " in row[0]]
+    assert len(two) == 15 and sum(ends(row[-1])[0] > 0 for row in two) == 7
+    for name, *_ in found.rows[:4]:  # the four best
+        [group] = [part for part in name.split(" / ") if "angle" in part]
+        assert "digit" not in group and "mask" not in group
+    gaining = [(row[0], found.columns[i]) for row in joint for i, cell in enumerate(row) if "gains" in cell]
+    assert gaining == [("digit + parity + mask / angle + weight", "parity f1")]
+
+
+def test_what_is_said_of_relatedness_is_in_the_tables() -> None:
+    groups, matrices = table("five_tasks_groups"), table("five_tasks_matrices")
+    mean = groups.number("none", "Δm, %")
+    assert round(groups.number("none", "− all together"), 1) == 3.3 and ends(groups["none"]["− all together"])[0] > 0
+    for name in ("label correlation", "label information", "CKA of features", "gradient cosine"):
+        assert groups[name]["proposes"] == "digit + parity / angle + weight + mask" and groups[name]["place of 16"] == "14"
+        assert groups.number(name, "Δm, %") < mean and ends(groups[name]["− all together"])[0] < 0
+    assert groups["affinity in percent"]["place of 16"] == "8" and groups["gain of pairs"]["place of 16"] == "5"
+    assert all(-0.05 < groups.number(row[0], "rank correlation") < 0.15 for row in groups.rows[:5])
+    for name in ("label correlation", "label information", "gradient cosine", "CKA of features"):
+        others = [matrices.number(f"{name}: weight", k) for k in ("digit", "parity", "angle")]
+        assert matrices.number(f"{name}: weight", "mask") > max(others)
+    assert round(matrices.number("gain of pairs: weight", "mask")) == -19
+    by_chance = (9 * 2 / (200 * 2)) ** 0.5  # √(degrees of freedom / (N q)) of Cramér's V
+    assert abs(matrices.number("label correlation: digit", "weight") - by_chance) < 0.02

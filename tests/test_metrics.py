@@ -109,6 +109,11 @@ def test_what_does_not_fit_is_refused() -> None:
         METRICS["iou"](mm.zeros(2, 3), mm.tensor([0, 1, 2]))
     with pytest.raises(ValueError, match="must be 0 or 1"):
         METRICS["accuracy"](mm.zeros(2), mm.tensor([0.0, 0.5]))
+    for mask in (np.zeros((2, 3, 3), np.float32), np.ones((2, 3, 3), np.float32)):  # pixels, no distributions over rows
+        with pytest.raises(
+            ValueError, match=r"each of \(3, 3\) outputs is 0 or 1 by itself, outputs and targets are \(N, 1, …\)"
+        ):
+            METRICS["iou"](mm.zeros(2, 3, 3), mm.tensor(mask))
     with pytest.raises(ValueError, match="of one shape"):
         METRICS["r2"](mm.zeros(2, 1), mm.zeros(2))
     means = Means()

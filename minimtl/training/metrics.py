@@ -40,6 +40,11 @@ def predicted(output: Tensor, target: Tensor) -> tuple[Array, Array, int]:
     """True classes, predicted classes, as long rows, and how many classes there are."""
     x, t = to_numpy(output.array), to_numpy(target.array)
     if x.shape == t.shape and x.ndim > 1 and x.shape[1] > 1:
+        if not np.allclose(t.sum(axis=1), 1, atol=1e-3):
+            raise ValueError(
+                "metric: targets in the shape of the outputs must be distributions over axis 1, which add up to 1; "
+                f"where each of {x.shape[1:]} outputs is 0 or 1 by itself, outputs and targets are (N, 1, …)"
+            )
         t = t.argmax(axis=1)
     elif x.shape == t.shape and x.dtype.kind == "f":
         if not np.isin(t, (0, 1)).all():
