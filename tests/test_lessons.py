@@ -449,7 +449,7 @@ def test_five_tasks_and_their_measures_live(capsys: pytest.CaptureFixture[str], 
     assert len(matrices) == 5 == len(list(tmp_path.glob("five_tasks_*.png")))
     assert matrices["label correlation"]["digit", "parity"] == 1
     for name, matrix in matrices.items():
-        assert matrix.symmetric == (name != "affinity in percent")
+        assert np.allclose(matrix.matrix, matrix.matrix.T, equal_nan=True) == (name != "affinity in percent")
     assert set(found["alone"]) == set(found["together"]) == set(module.NAMES)
     said = capsys.readouterr().out
     assert said.count("; proposes ") == 5 and f"Δm {found['Δm']:+.1f} %" in said
@@ -496,6 +496,8 @@ def ends(cell: str) -> tuple[float, float]:
 
 def test_what_is_said_of_one_network_and_of_two_is_in_the_table() -> None:
     found = table("five_tasks")
+    best = dict(re.findall(r"(\w+) (0\.\d+)", found.about.split("rates: ")[1]))
+    assert [float(lr) for lr in best.values()] == list(lesson("11_five_tasks").BEST.values())
     assert "the weight known for a tenth" in found.about and "8 other seeds" in found.about
     joint = [row for row in found.rows if row[0] != "each task alone"]
     assert len(joint) == 19 and all(ends(row[-2])[1] < 0 for row in joint)
