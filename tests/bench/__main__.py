@@ -1,9 +1,9 @@
 """`python -m tests.bench speed`, `python -m tests.bench d1 --data DIR`, `python -m tests.bench gradients`,
-`python -m tests.bench mixing`"""
+`python -m tests.bench mixing`, `python -m tests.bench checkpoints`"""
 
 import argparse
 
-from tests.bench import gradients, mixing, speed, study_d1
+from tests.bench import checkpoints, gradients, mixing, speed, study_d1
 
 parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
 programs = parser.add_subparsers(dest="program", required=True)
@@ -19,10 +19,16 @@ checks.add_argument("--cases", type=int, default=10_000)
 mixes = programs.add_parser("mixing", help="aggregations beside the backward passes of a ResNet-18 that they need")
 mixes.add_argument("--rounds", type=int, default=5)
 
+files = programs.add_parser("checkpoints", help="broken and hostile checkpoint files: refused or read, time and memory")
+files.add_argument("--files", type=int, default=10_000)
+files.add_argument("--seed", type=int, default=0)
+
 if __name__ == "__main__":
     options = parser.parse_args()
     if options.program == "speed":
         speed.main()
+    elif options.program == "checkpoints":
+        checkpoints.main(options.files, options.seed)
     elif options.program == "mixing":
         mixing.main(options.rounds)
     elif options.program == "gradients":
