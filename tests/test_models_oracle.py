@@ -110,7 +110,10 @@ def pictures(n, side):
     return np.random.default_rng(side).standard_normal((n, 3, side, side), dtype=np.float32)
 
 
-@pytest.mark.parametrize("name", list(THEIRS))
+slow = ("resnet34", "vgg16_bn")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) if name in slow else name for name in THEIRS])
 def test_logits_from_a_file_equal_pytorchs(name, tmp_path):
     """In evaluation and in training mode, where the statistics move alike; at 224 and at 128 pixels."""
     model = theirs(name)
@@ -130,7 +133,7 @@ def test_logits_from_a_file_equal_pytorchs(name, tmp_path):
             print(f"{name}, {side}, {training}: {far(ours, reference):.1e}")
             assert far(ours, reference) < 1e-4, (training, side)
     for key, value in model.state_dict().items():
-        assert far(loaded.state_dict()[key].numpy() + 1.0, value.numpy() + 1.0) < 1e-5, key
+        assert far(loaded.state_dict()[key].numpy() + 1.0, value.numpy() + 1.0) < 1e-4, key
 
 
 def labels(n):
@@ -227,12 +230,13 @@ def test_what_pytorch_saves_otherwise_is_refused_by_name(tmp_path):
     torch.save(layer, path)
     with pytest.raises(ValueError, match=r"asks for 'torch\.nn\.modules\.linear\.Linear'"):
         mm.load(path)
-    torch.jit.save(torch.jit.trace(layer, torch.ones(1, 3)), path)
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        torch.jit.save(torch.jit.script(layer), path)
     with pytest.raises(ValueError, match="TorchScript"):
         mm.load(path)
     torch.save({"a": torch.ones(3).expand(5, 3)}, path)
     with pytest.raises(ValueError, match="strides of 0"):
         mm.load(path)
     torch.save({"a": torch.ones(2), "lr": 0.1}, path)
-    with pytest.raises(ValueError, match="it holds lr: float|it holds 'lr': float"):
+    with pytest.raises(ValueError, match="it holds 'lr': float"):
         mm.load(path)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 import minimtl as mm
-from tests.checkpoints import ANY, RANDOM, Mutant, hostile, wholes
+from tests.checkpoints import ANY, RANDOM, Mutant, costly, hostile, wholes
 
 SPARE = 16_000_000  # bytes of memory beside 4 times the file
 
@@ -70,7 +70,7 @@ def main(files: int = 10_000, seed: int = 0) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         whole = wholes(folder)
-        special = list(hostile())
+        special = [*hostile(), *costly()]
         for i in range(files):
             mutant = special[i] if i < len(special) else RANDOM[i % len(RANDOM)](rng, whole)
             outcome, seconds, peak = read(mutant, folder)
