@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 import minimtl as mm
-from tests.checkpoints import ANY, RANDOM, Mutant, costly, hostile, wholes
+from tests.checkpoints import ANY, RANDOM, Mutant, wholes
+from tests.hostile import costly, hostile
 
 SPARE = 16_000_000  # bytes of memory beside 4 times the file
 
