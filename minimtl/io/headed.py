@@ -70,7 +70,7 @@ def placed(name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:
 
 
 def read_npz(data: bytes) -> dict[str, Array]:
-    """The arrays by name, as NumPy's `savez` and `savez_compressed` write them."""
+    """The arrays by name, as NumPy's `savez` and `savez_compressed` write them; what unfolds too far is refused, see `archive`."""
     arrays: dict[str, Array] = {}
     for name, member in members(data, compressed=True).items():
         key = name.removesuffix(".npy")

@@ -14,7 +14,7 @@ from minimtl.io.pickled import BFLOAT16, Storage, Strided, described
 
 NESTED = ("state_dict", "model_state_dict", "model")
 LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")  # protocol 2, then the magic number 0x1950a86a20f9469cfc6c
-LEAST_INSTRUCTIONS, LEAST_PICKLE = 100_000, 1 << 20  # a pickle may have these, and more in a large file
+LEAST_INSTRUCTIONS, LEAST_PICKLE = 40_000, 1 << 20  # a pickle may have these, and more in a large file
 
 
 def read_pth(data: bytes) -> dict[str, Array]:

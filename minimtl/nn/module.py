@@ -4,7 +4,8 @@ There is no registry beside the attributes: a `Parameter` or a `Module` that is 
 whose name was given to `register_buffer`.
 """
 
-import os.path
+import difflib
+from bisect import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
@@ -167,7 +168,8 @@ class Module:
         own = self.state_dict()
         missing = [key for key in own if key not in state_dict]
         unexpected = [key for key in state_dict if key not in own]
-        faults = [f"missing: {key}{nearest(key, unexpected)}" for key in missing] if strict else []
+        near = nearest(missing, unexpected) if strict and unexpected else {}
+        faults = [f"missing: {key}" + (f" (nearest: {near[key]})" if near else "") for key in missing] if strict else []
         faults += [f"unexpected: {key}" for key in unexpected] if strict else []
         values: dict[str, Tensor] = {}
         for key in [key for key in state_dict if key in own]:
@@ -257,13 +259,22 @@ def dotted(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def nearest(name: str, others: list[str]) -> str:
-    """What other name is meant, perhaps: the one that begins and ends alike the furthest."""
+def nearest(names: list[str], others: list[str]) -> dict[str, str]:
+    """For each name the other one that is meant, perhaps: one that ends in the same parts, or stands beside it in the alphabet."""
 
-    def alike(other: str) -> int:
-        return len(os.path.commonprefix([name, other])) + len(os.path.commonprefix([name[::-1], other[::-1]]))
+    def tails(name: str) -> Iterator[str]:
+        parts = name.split(".")[-8:]
+        return (".".join(parts[i:]) for i in range(len(parts)))
 
-    return f", nearest: {max(others, key=alike)}" if others else ""
+    others = [other[:200] for other in others]  # of longer names the comparison takes minutes
+    order, found = sorted(others), dict[str, str]()
+    ending_so = {tail: other for other in sorted(others, key=len, reverse=True) for tail in tails(other)}
+    for name in names:
+        i = bisect(order, name)
+        near = [ending_so[tail] for tail in tails(name) if tail in ending_so][:1] + order[max(i - 1, 0) : i + 1]
+        whole = [other for other in near if other.endswith(f".{name}")]
+        found[name] = (whole or difflib.get_close_matches(name, near, n=1, cutoff=0.0))[0]
+    return found
 
 
 def unique(named: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:

@@ -1,9 +1,9 @@
 """`python -m tests.bench speed`, `python -m tests.bench d1 --data DIR`, `python -m tests.bench gradients`,
-`python -m tests.bench mixing`, `python -m tests.bench frozen`"""
+`python -m tests.bench mixing`, `python -m tests.bench frozen`, `python -m tests.bench checkpoints`"""
 
 import argparse
 
-from tests.bench import frozen, gradients, mixing, speed, study_d1
+from tests.bench import checkpoints, frozen, gradients, mixing, speed, study_d1
 
 parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
 programs = parser.add_subparsers(dest="program", required=True)
@@ -21,10 +21,16 @@ mixes.add_argument("--rounds", type=int, default=3)
 heads = programs.add_parser("frozen", help="epochs of a head on a frozen trunk, with the feature cache, beside PyTorch's")
 heads.add_argument("--rounds", type=int, default=7)
 
+files = programs.add_parser("checkpoints", help="broken and hostile checkpoint files: refused or read, time and memory")
+files.add_argument("--files", type=int, default=10_000)
+files.add_argument("--seed", type=int, default=0)
+
 if __name__ == "__main__":
     options = parser.parse_args()
     if options.program == "speed":
         speed.main()
+    elif options.program == "checkpoints":
+        checkpoints.main(options.files, options.seed)
     elif options.program == "mixing":
         mixing.main(options.rounds)
     elif options.program == "frozen":
