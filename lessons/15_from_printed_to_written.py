@@ -246,8 +246,9 @@ def study(root: str | None, seeds: Sequence[int], sizes: tuple[int, int] = SIZES
         ["method", "target", "target − none", "source", "A-distance"],
         f"{len(seeds)} seeds; accuracies on test pictures in percent, ± is half of a 95 % interval, − none: the difference, seed by "
         f"seed; A-distance of the features of test pictures, from 0 to 2; source: digits rendered from fonts, target: {named(root)}; "
-        f"{sizes[0]:,} pictures of each for training, {epochs} times, {sizes[1]:,} for testing; Adam({RATE}); λ = 1: on a seed that is "
-        "not among these, with 4,000 pictures and measured by labels of the target, 5 was worse for DANN, and 30 no better for deep CORAL",
+        f"{sizes[0]:,} pictures of each for training, {epochs} times, {sizes[1]:,} for testing; Adam({RATE}); λ = 1: "
+        "on a seed that is not among these, with 4,000 pictures and measured by labels of the target, 5 was worse for DANN, and "
+        "30 no better for deep CORAL",
     )
     for name in rows[0]:
         t, none = ([100 * row[k]["target"] for row in rows] for k in (name, "none"))

@@ -398,3 +398,22 @@ def test_negative_transfer_begins_where_the_lesson_says() -> None:
     assert [p for p in dial if others[p]["wide"] == "loses"] == ["0.5"] == [p for p in dial if others[p]["MMoE"] == "loses"]
     assert [p for p in dial if others[p]["CGC"] == "gains"] == ["0.75", "1.0"]
     assert "loses" not in {others[p]["CGC"] for p in dial}
+
+
+# From printed to written
+
+
+def test_the_targets_labels_are_not_there_in_training() -> None:
+    module = lesson("15_from_printed_to_written")
+    parts = module.pictures(None, (64, 32), 0)
+    assert {k: len(y) for k, (_, y) in parts.items()} == {"source": 64, "target": 64, "source test": 32, "target test": 32}
+    labels = {k: {int(y) for _, batch in loader for y in batch} for k, loader in module.loaders(parts).items()}
+    assert labels["target"] == {0} and len(labels["source"]) > 5
+
+
+def test_the_live_run_of_an_adaptation_tells_of_most_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    found = lesson("15_from_printed_to_written").main(None, (96, 48), 1)
+    names = [row[0] for row in table("printed_to_written").rows]
+    assert set(names) - set(found) == {"both in a batch, λ = 0", "deep CORAL", "MMD"}
+    assert all(0 <= right <= 1 for right in found.values())
+    assert "A-distance" in capsys.readouterr().out
