@@ -533,3 +533,22 @@ def test_what_is_said_of_relatedness_is_in_the_tables() -> None:
     assert round(matrices.number("gain of pairs: weight", "mask")) == -19
     by_chance = (9 * 2 / (200 * 2)) ** 0.5  # √(degrees of freedom / (N q)) of Cramér's V
     assert abs(matrices.number("label correlation: digit", "weight") - by_chance) < 0.02
+
+
+# From printed to written
+
+
+def test_the_targets_labels_are_not_there_in_training() -> None:
+    module = lesson("15_from_printed_to_written")
+    parts = module.pictures(None, (64, 32), 0)
+    assert {k: len(y) for k, (_, y) in parts.items()} == {"source": 64, "target": 64, "source test": 32, "target test": 32}
+    labels = {k: {int(y) for _, batch in loader for y in batch} for k, loader in module.loaders(parts).items()}
+    assert labels["target"] == {0} and len(labels["source"]) > 5
+
+
+def test_the_live_run_of_an_adaptation_tells_of_most_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    found = lesson("15_from_printed_to_written").main(None, (96, 48), 1)
+    names = [row[0] for row in table("printed_to_written").rows]
+    assert set(names) - set(found) == {"both in a batch, λ = 0", "deep CORAL", "MMD"}
+    assert all(0 <= right <= 1 for right in found.values())
+    assert "A-distance" in capsys.readouterr().out

@@ -25,10 +25,10 @@ def adabn(model: M, loader: Iterable[Any]) -> M:
     """
     adapted = copy.deepcopy(model)
     layers = {m: name for name, m in adapted.named_modules() if isinstance(m, BatchNorm) and m.running_mean is not None}
-    open_ = [m for m in layers if not m.frozen]
-    if not open_:
+    moving = [m for m in layers if not m.frozen]
+    if not moving:
         raise ValueError(f"adabn: {type(model).__name__} has no batch normalisation with statistics that is not frozen")
-    order = called(adapted, open_, first(loader))
+    order = called(adapted, moving, first(loader))
     twice = sorted({layers[m] for m in order if order.count(m) > 1})
     if twice:
         raise ValueError(f"adabn: {twice} are called more than once in a pass: their inputs have no one distribution")
