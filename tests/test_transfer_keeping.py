@@ -311,8 +311,8 @@ def sequence(how: str, λ: float, seed: int = 0) -> tuple[float, float, Any]:
             for xs, ys in loaders["old"]:
                 buffer.add(xs, {"old": ys["old"]})
             given = transfer.Replay(loader, buffer, n=32)
-        trainer = mtl.Trainer(model, tasks, optim.Adam(model.parameters(), lr=0.03), penalties=penalties)
-        for row in trainer.fit(given, epochs=30, validation=test, verbose=False).rows:
+        trainer = mtl.Trainer(model, tasks, optim.Adam(model.parameters(), lr=0.05), penalties=penalties)
+        for row in trainer.fit(given, epochs=25, validation=test, verbose=False).rows:
             history.append(row)
     state = {name: t.numpy().tobytes() for name, t in model.state_dict().items()}
     return mtl.evaluation.forgetting(history, "validation old accuracy"), history["validation new accuracy"][-1], state
