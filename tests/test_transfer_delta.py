@@ -74,8 +74,7 @@ def test_at_first_nothing_changes_and_in_training_the_model_stays(shape: str) ->
     assert not any("forward" in vars(part) for part in model.modules())  # nothing is left behind
 
 
-@pytest.mark.parametrize("shape", MERGED)
-@given(BIG)
+@given(st.sampled_from(MERGED), BIG)
 def test_merged_gives_the_same_and_taken_apart_has_the_bytes_it_had(shape: str, seed: int) -> None:
     model, (x, _) = net(seed % 7), batch(seed)
     delta, rng = transfer.Delta(model, SHAPES[shape]()).eval(), np.random.default_rng(seed)
@@ -205,6 +204,23 @@ def test_a_tied_parameter_has_one_update() -> None:
     low = transfer.Delta(tied, {"0": transfer.lora(r=1)})
     with pytest.raises(ValueError, match=r"'0.weight' is also \['1.weight'\]"):
         low.merge()
+
+
+def test_a_transformer() -> None:
+    """Layers inside attention are reached; what has several inputs and no input by position besides keeps them; any dtype."""
+    mm.manual_seed(0)
+    trunk = mtl.SharedEncoder(7, d_model=8, nhead=2, num_layers=1, padding=0).double()
+    x = mm.tensor([[1, 2, 0], [3, 4, 5]])
+    wanted = trunk.eval()(x).numpy()
+    shapes = {"*": transfer.lora(r=1), "encoder.layers.0": transfer.adapter(8, 2), "*.in_proj_weight": transfer.full}
+    delta = transfer.Delta(trunk, shapes)
+    layer = "encoder.layers.0."
+    assert {name.removeprefix(layer) for name in delta.around} == {"linear1", "linear2", "self_attn.out_proj", layer[:-1]}
+    assert (delta.eval()(x).numpy() == wanted).all()
+    assert all(p.dtype == np.float64 for p in delta.parameters())
+    delta(x).sum().backward()
+    reached = {name for name, p in delta.update.named_parameters() if p.grad is not None and p.grad.numpy().any()}
+    assert {f"{layer}{part}.B" for part in ("linear1", "linear2", "self_attn.out_proj")} | {f"{layer}up.bias"} <= reached
 
 
 def test_an_update_of_ones_own() -> None:

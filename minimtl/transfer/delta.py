@@ -65,8 +65,12 @@ class Delta(nn.Module):
         if both:
             raise ValueError(f"Delta: {both} are parts of what is trained itself, {own}, and have an update too")
         tree = nn.Module()
+        like = next(model.parameters(), None)
         for name in sorted(found, key=lambda name: name.count(".")):
-            place(tree, name, found[name][1])
+            thing, update = found[name]
+            if isinstance(update, nn.Module) and update is not thing and like is not None:
+                update.to(str(like.dtype)).to(like.device)
+            place(tree, name, update)
         self.model = freeze(model, except_=own) if own else freeze(model)
         self.update = tree
         self.added = [name for name, (_, u) in found.items() if isinstance(u, nn.Parameter) and name not in own]
@@ -92,10 +96,8 @@ class Delta(nn.Module):
         if self.kept is not None:
             raise RuntimeError("Delta: θ′ is merged already")
         θ = standing(self.model)
-        merged = dict[str, Tensor]()
         with no_grad():
-            for name, d in self.differences().items():
-                merged[name] = merged.get(name, θ[name]) + d
+            merged = {name: θ[name] + d for name, d in self.differences().items()}
         wrong = [name for name, t in merged.items() if not np.isfinite(t.array).all()]
         if wrong:
             raise FloatingPointError(f"Delta: θ + θ′ of {wrong} is not finite")

@@ -52,7 +52,6 @@ class LoRA(nn.Module):
         self.A, self.B = nn.Parameter(zeros(r, *w.shape[1:])), nn.Parameter(zeros(w.shape[0], r))
         init.kaiming_uniform_(self.A, a=math.sqrt(5), generator=generator)
         self.alpha, self.power, self.dropout = alpha, power, nn.Dropout(dropout, generator)
-        self.to(str(w.dtype)).to(w.device)
 
     def forward(self, layer: Any, x: Tensor, y: Tensor) -> Tensor:
         """The layer's output y for x, and what the update adds to it."""
@@ -74,7 +73,8 @@ def lora(
 ) -> Callable[[Any], LoRA | None]:
     """θ′ = (α/r) B A of the weight of every Linear and Conv2d, or (α/√r) B A with rank_stabilised; Hu et al. 2022
 
-    At first B = 0, and the output is the model's own. `dropout` is of what goes into A, in training.
+    At first B = 0, and the output is the model's own. `dropout` is of what goes into A, in training. Of attention the layers inside are
+    reached, as out_proj; in_proj_weight is a parameter without a layer, of which `full` makes an update.
     """
     if not isinstance(r, int) or r < 1:
         raise ValueError(f"lora: r must be an integer ≥ 1, got {r!r}")
