@@ -19,7 +19,7 @@ from minimtl.random import Generator
     base=0,
 )
 def hflip(x: Array, b: Array) -> Array:
-    """y[n,c,h,w] = bₙ x[n,c,h,W − 1 − w] + (1 − bₙ) x[n,c,h,w]"""
+    """y[n,c,h,w] = bₙ x[n, c, h, W − 1 − w] + (1 − bₙ) x[n,c,h,w]"""
     return np.where(b[:, None, None, None] == 1, x[:, :, :, ::-1], x)
 
 
@@ -31,7 +31,7 @@ def hflip(x: Array, b: Array) -> Array:
     base=0,
 )
 def vflip(x: Array, b: Array) -> Array:
-    """y[n,c,h,w] = bₙ x[n,c,H − 1 − h,w] + (1 − bₙ) x[n,c,h,w]"""
+    """y[n,c,h,w] = bₙ x[n, c, H − 1 − h, w] + (1 − bₙ) x[n,c,h,w]"""
     return np.where(b[:, None, None, None] == 1, x[:, :, ::-1], x)
 
 
@@ -67,7 +67,7 @@ class RandomVerticalFlip(Augmentation):
     unseen=("size",),
 )
 def crop(x: Array, top: Array, left: Array, size: tuple[int, int]) -> Array:
-    """y[n,c,h,w] = x[n,c,tₙ + h,lₙ + w]      (N, C, H, W) → (N, C, *size)"""
+    """y[n,c,h,w] = x[n, c, tₙ + h, lₙ + w]      (N, C, H, W) → (N, C, *size)"""
     windows = sliding_window_view(x, size, axis=(2, 3))  # (N, C, H − P + 1, W − Q + 1, P, Q), a view
     return windows[np.arange(len(x)), :, top, left]
 
@@ -118,16 +118,16 @@ class RandomCrop(Augmentation):
     "data.affine",
     r"z_{n,i,h,w} = m_i + \sum_{k=0}^{1} B_{n,i,k} (p_{k,h,w} - m_k - t_{n,k}), \quad"
     r" p_{k,h,w} = [k=0] \, w + [k=1] \, h, \quad m_k = \frac{[k=0] (W - 1) + [k=1] (H - 1)}{2}, \quad"
-    r" B_{n,i,k} = \frac{(-1)^{i+k} A_{n,1-k,1-i}}{A_{n,0,0} A_{n,1,1} - A_{n,0,1} A_{n,1,0}}",
+    r" B_{n,i,k} = \frac{(2 [i=k] - 1) A_{n,1-k,1-i}}{A_{n,0,0} A_{n,1,1} - A_{n,0,1} A_{n,1,0}}",
     shapes="A (N, 2, 2), t (N, 2) → z (N, 2, H, W)",
     conventions="pixel (w, h) of the new picture shows the point z of the old one; B is A⁻¹, m the middle, t in pixels; h counts down",
     base=0,
 )
 def places(A: Array, t: Array, H: int, W: int) -> Array:
-    """z[n,i,h,w] = m[i] + Σₖ B[n,i,k] (p[k,h,w] − mₖ − t[n,k])
+    """z[n,i,h,w] = mᵢ + Σₖ Bₙᵢₖ (p[k,h,w] − mₖ − tₙₖ)
 
-    where p[k,h,w] = [k = 0] w + [k = 1] h, mₖ = ([k = 0] (W − 1) + [k = 1] (H − 1)) / 2 and B = A⁻¹:
-    B[n,i,k] = (−1)^(i + k) A[n,1 − k,1 − i] / (A[n,0,0] A[n,1,1] − A[n,0,1] A[n,1,0])      (N, 2, 2), (N, 2) → (N, 2, H, W)
+    where p[k,h,w] = [k = 0] w + [k = 1] h, mₖ = ([k = 0] (W − 1) + [k = 1] (H − 1)) / 2 and B = A⁻¹,
+    Bₙᵢₖ = (2 [i = k] − 1) A[n, 1 − k, 1 − i] / (Aₙ₀₀ Aₙ₁₁ − Aₙ₀₁ Aₙ₁₀)      (N, 2, 2), (N, 2) → (N, 2, H, W)
     """
     a, b, c, d = (A[:, i, k, None, None] for i in (0, 1) for k in (0, 1))
     m0, m1, det = (W - 1) / 2, (H - 1) / 2, a * d - b * c
@@ -154,9 +154,10 @@ def bilinear(x: Array, z: Array, fill: float = 0.0) -> Array:
     a, b = (u - row).astype(x.dtype)[:, None], (v - column).astype(x.dtype)[:, None]  # (N, 1, P, Q)
     first = np.arange(N * C).reshape(N, C, 1, 1) * ((H + 3) * (W + 3))
     at, flat = first + (row * (W + 3) + column)[:, None], rim.ravel()  # at (N, C, P, Q)
-    above = flat.take(at) * (1 - b) + flat.take(at + 1) * b
-    below = flat.take(at + W + 3) * (1 - b) + flat.take(at + W + 4) * b
-    return np.asarray(above * (1 - a) + below * a)
+    above, below = flat.take(at), flat.take(at + (W + 3))
+    above += b * (flat.take(at + 1) - above)
+    below += b * (flat.take(at + (W + 4)) - below)
+    return np.asarray(above + a * (below - above))
 
 
 def matrix(degrees: Array, scale: Array, shear: Array) -> Array:
