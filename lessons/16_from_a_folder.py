@@ -2,15 +2,16 @@
 r"""
 # From a folder of pictures
 
-**Goal** D4's own example: class folders, pictures brought to 128 × 128, a VGG base without its top, dense layers, one-hot labels. And
-what its author leaves out: are all files sound, is every class in both parts of the split, when does training stop, and does
-augmentation help?
+**Goal** D4's own example: class folders, pictures brought to 128 × 128, a VGG base without its top, dense layers, one-hot
+labels. And what its author leaves out: are all files sound, is every class in both parts of the split, when does training stop,
+and does augmentation help?
 
 **Needs** Lesson 2.  **Time** 15 minutes.
 
-**The mathematics** Augmentation replaces a picture by another with the same label, a new one in every epoch. A flip reads a row from
-the other end (`data.hflip`, `data.vflip`), a crop reads elsewhere (`data.crop`). An affine map asks for every pixel of the new picture
-where it came from, $z = A^{-1}(p - m - t) + m$ (`data.affine`), and reads between four pixels there (`data.bilinear`):
+**The mathematics** Augmentation replaces a picture by another with the same label, a new one in every epoch. A flip reads a row
+from the other end (`data.hflip`, `data.vflip`), a crop reads elsewhere (`data.crop`). An affine map asks for every pixel of the
+new picture where it came from, $z = A^{-1}(p - m - t) + m$ (`data.affine`), and reads between four pixels there
+(`data.bilinear`):
 
 $$y_{n,c,h,w} = \sum_{i=0}^{H-1} \sum_{j=0}^{W-1} x_{n,c,i,j} \max(0, 1 - |z_{n,1,h,w} - i|) \max(0, 1 - |z_{n,0,h,w} - j|)$$
 
@@ -19,7 +20,8 @@ Colours are drawn towards black, towards the mean of the picture, or towards its
 
 $$\tilde x = \lambda x_i + (1 - \lambda) x_j, \quad \tilde y = \lambda y_i + (1 - \lambda) y_j, \quad \lambda \sim B(\alpha, \alpha)$$
 
-(`data.mixup`, B the beta distribution). The loss is the cross-entropy of one-hot labels, of which a share ε goes to all classes alike (`nn.label_smoothing`).
+(`data.mixup`, B the beta distribution). The loss is the cross-entropy of one-hot labels, of which a share ε goes to all classes
+alike (`nn.label_smoothing`).
 
 What D4 does not say: VGG16 was trained on pictures of 224 × 224. Its convolutions take 128 × 128 as well, but what they give is
 (512, 4, 4) and not (512, 7, 7), so that the dense layers of the original do not fit and new ones must be learnt. And a rescaling by
@@ -53,9 +55,10 @@ RATE, EPOCHS, PATIENCE, SEEDS = 3e-3, 40, 10, range(5)
 
 # %% [markdown]
 r"""
-**The data** The lesson draws its own: rendered digits in coloured ink on coloured paper, enlarged and written as PNG and JPEG files, in
-one folder for each class. `check()` reads every file once and names those that it cannot. `split` keeps the share of every class and refuses
-where a class would be missing in one part. Both parts are data sets of their own: the augmentation belongs to the first alone.
+**The data** The lesson draws its own: rendered digits in coloured ink on coloured paper, enlarged and written as PNG and JPEG
+files, in one folder for each class. `check()` reads every file once and names those that it cannot. `split` keeps the share of
+every class and refuses where a class would be missing in one part. Both parts are data sets of their own: the augmentation
+belongs to the first alone.
 """
 
 
@@ -119,8 +122,9 @@ METHODS = ("as they are", "augmented", "augmented and mixed")
 
 # %% [markdown]
 r"""
-**The network** A small VGG: blocks of convolution, ReLU and max pooling, here with random weights, then `Flatten` and dense layers. D4
-has 4096, 4096 and 10 of them behind VGG16's 512 channels: 50 million parameters, for a folder of some hundred pictures.
+**The network** A small VGG: blocks of convolution, ReLU and max pooling, here with random weights, then `Flatten` and dense
+layers. D4 has 4096, 4096 and 10 of them behind VGG16's 512 channels: 50 million parameters, for a folder of some hundred
+pictures.
 """
 
 
@@ -164,9 +168,9 @@ def study(seeds: Any, epochs: int = EPOCHS) -> Table:
                 trainer, stopping = run(folder, method, seed, epochs)
                 found[method].append((trainer.evaluate(test)["digit accuracy"], stopping.epoch))
     about = (
-        f"Accuracy on {TEST} test pictures, in percent, of {TRAIN} pictures from class folders, a fifth of them for validation; read "
-        f"at {SMALL} × {SMALL}; {len(seeds)} seeds, ± half of a 95 % interval, the gain paired over seeds; Adam({RATE}), at most {epochs} "
-        f"epochs, patience {PATIENCE}, label smoothing 0.1"
+        f"Accuracy on {TEST} test pictures, in percent, of {TRAIN} pictures from class folders, a fifth of them for validation; "
+        f"read at {SMALL} × {SMALL}; {len(seeds)} seeds, ± half of a 95 % interval, the gain paired over seeds; Adam({RATE}), "
+        f"at most {epochs} epochs, patience {PATIENCE}, label smoothing 0.1"
     )
     table = Table("With and without augmentation", ["training pictures", "accuracy", "gain", "best epoch"], about)
     accuracy = {method: 100 * np.array([a for a, _ in runs]) for method, runs in found.items()}
@@ -183,9 +187,9 @@ def study(seeds: Any, epochs: int = EPOCHS) -> Table:
 r"""
 **You should see** CLAIM
 
-**Your turn** Add `augment.RandomHorizontalFlip` to `augmented`: which digits suffer, and why? Save a text as `zero/00000.png`: what
-does `check()` say, and what does `ImageFolder(…, skip_unreadable=True)`? Give the validation part the augmentation too: does early stopping
-still stop at the right epoch?
+**Your turn** Add `augment.RandomHorizontalFlip` to `augmented`: which digits suffer, and why? Save a text as `zero/00000.png`:
+what does `check()` say, and what does `ImageFolder(…, skip_unreadable=True)`? Give the validation part the augmentation too:
+does early stopping still stop at the right epoch?
 """
 
 

@@ -229,6 +229,24 @@ def test_many_damaged_files_are_counted_and_ten_named(root: Path) -> None:
     assert "bad10" not in str(error.value)
 
 
+@given(suffix=st.sampled_from([".png", ".jpg"]), places=st.lists(st.integers(0, 10**6), min_size=1, max_size=9), data=st.data())
+@settings(deadline=None)
+def test_whatever_the_bytes_are_there_is_a_picture_or_one_kind_of_error(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, places: list[int], data: Any
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    path = write(tmp_path_factory.getbasetemp() / "fuzzed" / f"x{suffix}", bytes_of(0, 9, 8, 3), exif=exif)
+    contents = bytearray(path.read_bytes())
+    for place in places:
+        contents[place % len(contents)] = data.draw(st.integers(0, 255))
+    path.write_bytes(contents)
+    try:
+        assert read_picture(path, (4, 4)).shape == (4, 4, 3)
+    except PictureError as error:
+        assert str(path) in str(error)
+
+
 def test_a_decompression_bomb_is_named_and_not_unfolded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(root / "cat" / "large.png", Image.new("L", (60, 50)))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
@@ -255,6 +273,7 @@ def test_a_decompression_bomb_is_named_and_not_unfolded(root: Path, monkeypatch:
         (lambda p: ImageFolder(p, size=0), ValueError, "size must be one or two integers of at least 1, got 0"),
         (lambda p: ImageFolder(p, size=(1, 2, 3)), ValueError, r"got \(1, 2, 3\)"),
         (lambda p: ImageFolder(p, mode="RGBA"), ValueError, "mode must be 'RGB' or 'L', got 'RGBA'"),
+        (lambda p: ImageFolder(p).__getitems__(np.array([], int)), ValueError, "a batch needs at least one index"),
         (lambda p: ImageFolder(p).split(0), ValueError, "split needs a share between 0 and 1, got 0"),
         (lambda p: ImageFolder(p).split(1.0), ValueError, "split needs a share between 0 and 1, got 1.0"),
         (lambda p: ImageFolder(p).split(0.1), ValueError, r"class 'dog' has 4 samples, of which the shares .* get \[4, 0\]"),

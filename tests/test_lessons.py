@@ -416,3 +416,19 @@ def test_two_sizes_fit_one_base_and_what_is_said_of_them_is_in_the_table(capsys:
         low, high = part(rows, k, "gain")
         assert rows[k]["verdict"] == "loses" and high < -0.5
         assert round(-(low + high) / 2) == loss
+
+
+# From a folder of pictures
+
+
+def test_a_folder_is_drawn_split_and_learnt_from(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    module = lesson("16_from_a_folder")
+    folder = module.ImageFolder(module.draw(tmp_path / "a", 20, 3), module.plain, module.labels, size=module.SIDE).check()
+    assert len(folder) == 20 and folder.targets == sorted([*range(10)] * 2) and folder.classes == sorted(module.NAMES)
+    again = module.draw(tmp_path / "b", 20, 3)
+    for path, _ in folder.samples:
+        assert (again / Path(path).relative_to(tmp_path / "a")).read_bytes() == Path(path).read_bytes()
+    assert module.network(module.SIDE)(mm.zeros(2, 3, 128, 128)).shape == (2, 10)
+    last = module.main(pictures=50, epochs=1)
+    assert last["loss"] < 3
+    assert "the weights of epoch 1 are back" in capsys.readouterr().out

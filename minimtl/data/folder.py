@@ -59,7 +59,9 @@ def read_picture(path: str | os.PathLike[str], size: tuple[int, int] | None = No
         raise PictureError(f"{path}: too large, or a decompression bomb: {error}") from error
     except UnidentifiedImageError:
         raise PictureError(f"{path}: is no PNG or JPEG picture") from None
-    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow raises on damaged files
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow raises a great many kinds on damaged files
         raise PictureError(f"{path}: cannot be read: {error}") from error
 
 
@@ -156,6 +158,8 @@ class ImageFolder(Dataset):
 
     def __getitems__(self, indices: Array) -> tuple[Any, Any]:
         chosen = [self.samples[i] for i in positions(self, indices).tolist()]
+        if not chosen:
+            raise ValueError("ImageFolder: a batch needs at least one index")
         images = [self._read(path) for path, _ in chosen]
         for (path, _), image in zip(chosen, images, strict=True):
             if image.shape != images[0].shape:
