@@ -26,7 +26,8 @@ alike (`nn.label_smoothing`).
 What D4 does not say: VGG16 was trained on pictures of 224 × 224. Its convolutions take 128 × 128 as well, but what they give is
 (512, 4, 4) and not (512, 7, 7), so that the dense layers of the original do not fit and new ones must be learnt. And a rescaling by
 1/255 (`data.to_tensor`) is not what VGG16 was trained with: Keras' weights want BGR less the mean of each channel in 0 … 255,
-torchvision's (x − mean)/std of ImageNet (`data.normalize`). The features of a pretrained base are worth less without.
+torchvision's (x − mean)/std of ImageNet (`data.normalize`). A pretrained base that is given other numbers sees something else than
+what it was trained on.
 """
 
 # %%

@@ -265,6 +265,14 @@ def test_colours_and_rectangles_are_torchvisions() -> None:
     np.testing.assert_array_equal(y, functional.erase(torch.from_numpy(x), 1, 2, 3, 2, torch.tensor(0.5)).numpy())
 
 
+def test_the_matrix_is_torchvisions_written_out() -> None:
+    A, _, degrees, scale, shear = drawn_maps(50, 0)
+    φ, (α, β) = np.radians(degrees), np.radians(shear).T
+    a, c = np.cos(φ - β) / np.cos(β), np.sin(φ - β) / np.cos(β)
+    b, d = -a * np.tan(α) - np.sin(φ), -c * np.tan(α) + np.cos(φ)
+    np.testing.assert_allclose(A, np.moveaxis(scale * np.array([[a, b], [c, d]]), -1, 0), atol=1e-12)
+
+
 def test_a_quarter_turn_is_clockwise_and_a_shift_goes_right_and_down() -> None:
     x = np.arange(9.0).reshape(1, 1, 3, 3)
     quarter = augment.RandomAffine((90, 90))(mm.tensor(x)).numpy()

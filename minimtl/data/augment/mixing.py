@@ -26,10 +26,11 @@ def mixed(x: Array, share: Array, partner: Array) -> Array:
 
 
 class MixUp:
-    """(x, y) ↦ (λ xₙ + (1 − λ) xⱼ, λ yₙ + (1 − λ) yⱼ), λ ~ Beta(α, α)      j another sample of the batch: see `mixed`
+    """(x, y) ↦ (λ xₙ + (1 − λ) xⱼ, λ yₙ + (1 − λ) yⱼ), λ ~ Beta(α, α)      j = π(n): see `mixed`
 
     x (N, …) floating-point; y distributions (N, C), or classes (N), of which there are `num_classes` and which become one-hot. Every
-    sample draws its own λ; partners are a random order of the batch. Not for validation: `data.Mapped(training_loader, MixUp(…))`.
+    sample draws its own λ, and π is a random order of the batch, as in the paper; torchvision has one λ for a batch, and the sample
+    before as partner. Not for validation: `data.Mapped(training_loader, MixUp(…))`.
     """
 
     random = True
