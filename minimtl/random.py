@@ -5,6 +5,7 @@ Numbers are always drawn on the CPU, so that a seed means the same on every devi
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class Generator:
 
 
 default_generator = Generator()
+refusing: ContextVar[str] = ContextVar("refusing", default="")  # where draws from it are an error; every thread has its own
 
 
 def manual_seed(seed: int) -> Generator:
@@ -34,7 +36,19 @@ def manual_seed(seed: int) -> Generator:
 
 def rng_of(generator: Generator | None) -> np.random.Generator:
     """The NumPy generator to draw from: the given one's, else the default one's."""
+    if generator is None and refusing.get():
+        raise RuntimeError(f"{refusing.get()} nothing can be drawn from the default generator; give what draws a generator=")
     return (generator or default_generator).rng
+
+
+@contextmanager
+def default_draws_refused(where: str) -> Iterator[None]:
+    """In this context and thread a draw from the default generator is an error, which begins with `where`."""
+    before = refusing.set(where)
+    try:
+        yield
+    finally:
+        refusing.reset(before)
 
 
 @contextmanager

@@ -552,3 +552,19 @@ def test_the_live_run_of_an_adaptation_tells_of_most_methods(capsys: pytest.Capt
     assert set(names) - set(found) == {"both in a batch, λ = 0", "deep CORAL", "MMD"}
     assert all(0 <= right <= 1 for right in found.values())
     assert "A-distance" in capsys.readouterr().out
+
+
+# From a folder of pictures
+
+
+def test_a_folder_is_drawn_split_and_learnt_from(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    module = lesson("16_from_a_folder")
+    folder = module.ImageFolder(module.draw(tmp_path / "a", 20, 3), module.plain, module.labels, size=module.SIDE).check()
+    assert len(folder) == 20 and folder.targets == sorted([*range(10)] * 2) and folder.classes == sorted(module.NAMES)
+    again = module.draw(tmp_path / "b", 20, 3)
+    for path, _ in folder.samples:
+        assert (again / Path(path).relative_to(tmp_path / "a")).read_bytes() == Path(path).read_bytes()
+    assert module.network(module.SIDE)(mm.zeros(2, 3, 128, 128)).shape == (2, 10)
+    last = module.main(pictures=50, epochs=1)
+    assert last["loss"] < 3
+    assert "the weights of epoch 1 are back" in capsys.readouterr().out

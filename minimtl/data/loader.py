@@ -105,7 +105,7 @@ class DataLoader:
 
     With `shuffle` every pass draws a new order from `generator`, or the one that `manual_seed` seeds: a seed fixes all
     passes. A `sampler` gives the indices of a pass instead, and N is its length. `num_workers` is there for scripts written
-    for PyTorch; one indexing a batch leaves workers nothing to do.
+    for PyTorch; one indexing a batch leaves workers nothing to do. `data.Prefetched` reads files in the background.
     """
 
     def __init__(
