@@ -218,7 +218,8 @@ def quantize(model: M, except_: Patterns = ()) -> M:
 def permanent(model: M) -> M:
     """A plain model again, its weights m w or s q as they count; returns the model.
 
-    The parameters of pruned layers stay the same objects, now with zeros in them; those of int8 layers are new ones, trained unless the layer is frozen.
+    The parameters of pruned layers stay the same objects, now with zeros in them; those of int8 layers are new ones, which are trained
+    unless the layer is frozen.
     """
     made: dict[nn.Parameter, nn.Parameter] = {}
     for layer in list(model.modules()):
