@@ -43,6 +43,7 @@ from minimtl.training import Table, say
 
 TABLES = Path(__file__).parent / "tables"
 N_TRAIN, N_TEST, EPOCHS, SEEDS = 1200, 1000, 5, range(5)
+WIDTH = 48  # features
 ON = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg")  # the segments of 0 … 9
 CODES = np.array([[1.0 if segment in on else -1.0 for segment in "abcdefg"] for on in ON], np.float32)
 
@@ -62,11 +63,11 @@ def pictures(n: int, seed: int) -> tuple[mm.Tensor, np.ndarray]:
 
 
 def trunk() -> nn.Sequential:
-    """φ: (N, 1, 28, 28) → (N, 64)"""
+    """φ: (N, 1, 28, 28) → (N, WIDTH)"""
     return nn.Sequential(
-        nn.Conv2d(1, 8, 5), nn.ReLU(), nn.MaxPool2d(2),  # → (N, 8, 12, 12)
-        nn.Conv2d(8, 16, 5), nn.ReLU(), nn.MaxPool2d(2),  # → (N, 16, 4, 4)
-        nn.Flatten(), nn.Linear(256, 64), nn.ReLU(),
+        nn.Conv2d(1, 6, 5), nn.ReLU(), nn.MaxPool2d(2),  # → (N, 6, 12, 12)
+        nn.Conv2d(6, 12, 5), nn.ReLU(), nn.MaxPool2d(2),  # → (N, 12, 4, 4)
+        nn.Flatten(), nn.Linear(192, WIDTH), nn.ReLU(),
     )  # fmt: skip
 
 
@@ -81,14 +82,14 @@ Read = tuple[nn.Module, transfer.Compatibility]  # φ, and a head for seen class
 
 def attributes(x: mm.Tensor, y: np.ndarray, codes: np.ndarray, epochs: int) -> Read:
     """Seven tasks, on or off. y counts the seen classes from 0."""
-    φ, head = trunk(), transfer.Compatibility(64, codes, bias=True)
+    φ, head = trunk(), transfer.Compatibility(WIDTH, codes, bias=True)
     train(nn.Sequential(φ, head.predict), nn.BCEWithLogitsLoss(), x, (codes[y] > 0).astype(np.float32), epochs)
     return φ, head
 
 
 def classes(x: mm.Tensor, y: np.ndarray, codes: np.ndarray, epochs: int) -> Read:
     """Cross-entropy over the seen classes."""
-    φ, head = trunk(), transfer.Compatibility(64, codes)
+    φ, head = trunk(), transfer.Compatibility(WIDTH, codes)
     train(nn.Sequential(φ, head), nn.CrossEntropyLoss(), x, y, epochs)
     return φ, head
 
@@ -96,7 +97,7 @@ def classes(x: mm.Tensor, y: np.ndarray, codes: np.ndarray, epochs: int) -> Read
 def closed_form(x: mm.Tensor, y: np.ndarray, codes: np.ndarray, epochs: int) -> Read:
     """An ordinary classifier, its features, and linear equations."""
     φ = trunk()
-    train(nn.Sequential(φ, nn.Linear(64, len(codes))), nn.CrossEntropyLoss(), x, y, epochs)
+    train(nn.Sequential(φ, nn.Linear(WIDTH, len(codes))), nn.CrossEntropyLoss(), x, y, epochs)
     with nn.utils.evaluating(φ):
         return φ, transfer.eszsl(φ(x), y, codes)
 
