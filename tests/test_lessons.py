@@ -568,3 +568,45 @@ def test_a_folder_is_drawn_split_and_learnt_from(capsys: pytest.CaptureFixture[s
     last = module.main(pictures=50, epochs=1)
     assert last["loss"] < 3
     assert "the weights of epoch 1 are back" in capsys.readouterr().out
+
+
+# Small models, and looking inside
+
+
+def test_small_models_live_and_their_pictures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    module = lesson("18_small_and_seen")
+    for make in (module.teacher, module.student):
+        assert f"{sum(p.numel() for p in make().parameters()):,} parameters" in make.__doc__
+    found = module.main(epochs=2, out=tmp_path)
+    assert found["teacher"] > 0.5 and abs(found["int8"] - found["teacher"]) < 0.02
+    assert found["pruned 95%"] < found["teacher"]
+    assert found["saliency on ink"] > 2 * found["ink"] and found["alike"] < 0.7
+    assert all((tmp_path / name).stat().st_size > 5_000 for name in ("seen.png", "filters.png"))
+    assert "Correlation of saliency" in capsys.readouterr().out
+
+
+def test_what_is_said_of_small_models_is_in_the_table() -> None:
+    rows = table("small_models")
+    assert "8 seeds" in rows.about
+    accuracy = {row[0]: rows.number(row[0], "accuracy") for row in rows.rows}
+    size, work = (
+        {row[0]: int(rows[row[0]][column].replace(",", "")) for row in rows.rows} for column in ("bytes", "multiply-adds")
+    )
+    for name in ("teacher, trained on", "pruned 50%", "pruned 50%, fine-tuned", "pruned 80%, fine-tuned", "int8"):
+        low, high = part(rows, name, "against the teacher")
+        assert low < 0 < high, name
+    assert part(rows, "pruned 80%", "against the teacher")[1] < 0
+    assert [round(accuracy[f"pruned 90%{rest}"]) for rest in ("", ", fine-tuned")] == [72, 97]
+    assert round(rows.number("pruned 90%, fine-tuned, int8", "against the teacher"), 1) == -1.3
+    assert part(rows, "pruned 90%, fine-tuned", "against the teacher")[1] < 0
+    assert accuracy["pruned 95%, fine-tuned"] < accuracy["pruned 90%, fine-tuned"] - 10
+    assert rows["int8"]["against the teacher"] == "+0.01 ± 0.03"
+    assert size["teacher"] / size["int8"] == pytest.approx(4, abs=0.2)
+    assert size["teacher"] / size["pruned 90%, fine-tuned, int8"] == pytest.approx(15, abs=0.5)
+    assert size["student alone"] == pytest.approx(size["pruned 90%, fine-tuned, int8"], rel=0.05)
+    assert round(accuracy["student alone"]) == 89
+    assert part(rows, "student alone", "accuracy")[1] < part(rows, "pruned 90%, fine-tuned, int8", "accuracy")[0]
+    assert work["student alone"] == pytest.approx(work["pruned 90%, fine-tuned"] / 2, rel=0.05)
+    alone = part(rows, "student alone", "accuracy")
+    for name in ("student distilled", "student distilled, T = 4"):
+        assert alone[0] < rows.number(name, "accuracy") < alone[1]

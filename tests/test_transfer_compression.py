@@ -321,6 +321,16 @@ def test_refusals_change_nothing() -> None:
         transfer.prune(model, 0.5)
 
 
+@pytest.mark.parametrize("compress", [lambda m: transfer.prune(m, 0.5, "layer"), transfer.quantize])
+def test_a_compressed_head_that_is_resized_keeps_the_weights_that_count(compress: Any) -> None:
+    model = compress(network())
+    before, bias = weights(model)["7"], model[7].bias.numpy().copy()
+    transfer.resize_head(model, "7", [2, None, 0])
+    assert type(model[7]) is nn.Linear
+    np.testing.assert_array_equal(model[7].weight.numpy()[[0, 2]], before[[2, 0]])
+    np.testing.assert_array_equal(model[7].bias.numpy()[[0, 2]], bias[[2, 0]])
+
+
 # Planted errors
 
 

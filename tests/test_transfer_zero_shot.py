@@ -63,15 +63,23 @@ def test_the_closed_form_by_brute_force() -> None:
     np.testing.assert_allclose(transfer.eszsl(Z, y, S, 0.5, 2.0).predict.weight.numpy().T, want, rtol=1e-9)
 
 
+H = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], float)
+EVEN = np.concatenate([H, -H])  # of all 16 codes those with an even number of −1: SᵀS = 8 I, and their sum is 0
+ODD = EVEN * [1, 1, 1, -1]
+
+
 @given(seeds)
-def test_unseen_classes_are_known_where_features_are_a_picture_of_attributes(seed: int) -> None:
-    z, y, codes = problem(seed, noise=0.05)
-    z_seen, y_seen, z_new, y_new = split(z, y, SEEN)
-    if np.linalg.matrix_rank(codes[SEEN]) < 4:
-        return  # some attribute cannot be told from the others
-    head = transfer.eszsl(z_seen, y_seen, codes[SEEN], 1e-3, 1e-3)
-    assert transfer.class_accuracy(head(mm.tensor(z_seen)), mm.tensor(y_seen)) == 1
-    assert transfer.class_accuracy(head.on(codes[5:])(mm.tensor(z_new)), mm.tensor(y_new)) == 1
+def test_unseen_classes_are_known_for_certain_where_features_are_a_picture_of_attributes(seed: int) -> None:
+    """z = B a: then z V a′ is in proportion to a·a′, which is largest for the class itself."""
+    rng = np.random.default_rng(seed)
+    B = rng.standard_normal((6, 4))
+    y, order = np.arange(40) % 8, rng.permutation(8)
+    head = transfer.eszsl(EVEN[y] @ B.T, y, EVEN, 1e-6, 1e-6)
+    assert transfer.class_accuracy(head(mm.tensor(EVEN[y] @ B.T)), mm.tensor(y)) == 1
+    unseen = ODD[order]
+    said = head.on(unseen)(mm.tensor(unseen[y] @ B.T))
+    assert transfer.class_accuracy(said, mm.tensor(y)) == 1
+    np.testing.assert_allclose(said.numpy(), 2 * unseen[y] @ unseen.T / 8, atol=1e-3)
 
 
 def test_a_head_that_is_trained_knows_them_too_and_on_shares_its_parameters() -> None:
@@ -119,11 +127,13 @@ def test_compatibility_is_a_bilinear_form_and_turning_attributes_turns_w(seed: i
     np.testing.assert_allclose(one(mm.tensor(z)).numpy(), turned(mm.tensor(z)).numpy(), rtol=1e-6, atol=1e-9)
 
 
-def test_float32_stays_and_states_are_kept() -> None:
+def test_float32_stays_and_states_are_kept_and_nothing_is_drawn() -> None:
     z, y, codes = problem(0)
+    before = mm.random.default_generator.rng.bit_generator.state
     head = transfer.eszsl(z.astype(np.float32), y, codes.astype(np.float32))
     assert {t.dtype for t in head.state_dict().values()} == {mm.float32}
     assert head(mm.tensor(z.astype(np.float32))).dtype == mm.float32
+    assert mm.random.default_generator.rng.bit_generator.state == before
     other = transfer.Compatibility(6, np.zeros((8, 4)))
     other.load_state_dict(head.state_dict())
     np.testing.assert_array_equal(other.attributes.numpy(), head.attributes.numpy())

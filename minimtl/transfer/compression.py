@@ -24,7 +24,6 @@ from minimtl.grad_mode import no_grad
 from minimtl.transfer.freezing import Patterns, matching
 
 M = TypeVar("M", bound=nn.Module)
-Layer = nn.Linear | nn.Conv2d
 
 
 class Pruned(nn.Module):
@@ -81,8 +80,6 @@ PLAIN: dict[type, type] = {
 }
 PRUNED: dict[type, type] = {nn.Linear: PrunedLinear, nn.Conv2d: PrunedConv2d}
 INT8: dict[type, type] = {nn.Linear: Int8Linear, nn.Conv2d: Int8Conv2d}
-
-
 WEIGHTS = {"weight", "weight_orig", "weight_mask", "weight_q", "weight_scale"}
 
 
@@ -221,7 +218,8 @@ def quantize(model: M, except_: Patterns = ()) -> M:
 def permanent(model: M) -> M:
     """A plain model again, its weights m w or s q as they count; returns the model.
 
-    The parameters of pruned layers stay the same objects, now with zeros in them; those of int8 layers are new ones.
+    The parameters of pruned layers stay the same objects, now with zeros in them; those of int8 layers are new ones, which are trained
+    unless the layer is frozen.
     """
     made: dict[nn.Parameter, nn.Parameter] = {}
     for layer in list(model.modules()):
@@ -231,5 +229,5 @@ def permanent(model: M) -> M:
                 p.copy_(layer.weight)
             rebuilt(layer, PLAIN[type(layer)], {"weight": p})
         elif isinstance(layer, Int8):
-            rebuilt(layer, PLAIN[type(layer)], {"weight": nn.Parameter(layer.weight)})
+            rebuilt(layer, PLAIN[type(layer)], {"weight": nn.Parameter(layer.weight, requires_grad=not layer.frozen)})
     return model

@@ -45,7 +45,7 @@ def resize_head(model: M, name: str, keep: Sequence[int | None]) -> M:
     head = nn.Linear(old.in_features, len(keep), bias=old.bias is not None).to(old.weight.dtype)
     rows = [(i, j) for i, j in enumerate(keep) if j is not None]
     with no_grad():
-        for new, source in zip(head.parameters(), old.parameters(), strict=True):
+        for new, source in zip(head.parameters(), [t for t in (old.weight, old.bias) if t is not None], strict=True):
             numbers = new.array.copy()
             for i, j in rows:
                 numbers[i] = source.array[j]

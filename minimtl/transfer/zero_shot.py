@@ -20,6 +20,7 @@ from minimtl.autograd import Tensor
 from minimtl.backend import Array, to_numpy
 from minimtl.equation import equation
 from minimtl.ops import tensor_of
+from minimtl.random import random_numbers_repeated
 from minimtl.training.metrics import METRICS
 
 
@@ -45,19 +46,19 @@ class Compatibility(nn.Module):
         """The same W, the very parameters, for other classes."""
         other = copy.copy(self)
         vars(other)["_buffers"] = dict(vars(self)["_buffers"])
-        other.attributes = table("Compatibility.on", attributes)
+        other.attributes = table("Compatibility.on", attributes, self.predict.weight.dtype)
         if other.attributes.shape[1] != self.attributes.shape[1]:
             n, m = self.attributes.shape[1], other.attributes.shape[1]
             raise ValueError(f"Compatibility.on: needs {n} attributes a class, got {m}")
         return other
 
 
-def table(name: str, attributes: Any) -> Tensor:
-    """Attributes (C, A) in float32, or float64 where they are."""
+def table(name: str, attributes: Any, dtype: Any = np.float32) -> Tensor:
+    """Attributes (C, A)."""
     a = to_numpy(tensor_of(attributes).array)
     if a.ndim != 2 or 0 in a.shape or not np.isfinite(a).all():
         raise ValueError(f"{name}: attributes must be finite, (C, A), got {a.shape}")
-    return Tensor(np.array(a, a.dtype if a.dtype.kind == "f" else np.float32))
+    return Tensor(np.array(a, dtype))
 
 
 @equation(
@@ -79,18 +80,19 @@ def eszsl(features: Any, labels: Any, attributes: Any, gamma: float = 1.0, lam: 
     features Z (N, D), labels (N) of classes 0 … C − 1, attributes S (C, A). Y is 1 for the sample's class and −1 for others. V is the
     least of ‖Z V Sᵀ − Y‖² + γ‖V Sᵀ‖² + λ‖Z V‖² + γλ‖V‖².
     """
-    S = table("eszsl", attributes)
-    Z, s = (to_numpy(tensor_of(v).array) for v in (features, S))
+    S = table("eszsl", attributes, np.float64).array
+    Z = to_numpy(tensor_of(features).array)
     c = to_numpy(tensor_of(labels).array)
     if Z.ndim != 2 or Z.dtype.kind != "f" or not np.isfinite(Z).all():
         raise ValueError(f"eszsl: features must be finite floating-point numbers (N, D), got {Z.dtype} {Z.shape}")
-    if c.dtype.kind not in "iu" or c.shape != (len(Z),) or not ((c >= 0) & (c < len(s))).all():
-        raise ValueError(f"eszsl: labels must be {len(Z)} classes of 0 … {len(s) - 1}, got {c.dtype} {c.shape}")
+    if c.dtype.kind not in "iu" or c.shape != (len(Z),) or not ((c >= 0) & (c < len(S))).all():
+        raise ValueError(f"eszsl: labels must be {len(Z)} classes of 0 … {len(S) - 1}, got {c.dtype} {c.shape}")
     if not (gamma > 0 and lam > 0):
         raise ValueError(f"eszsl: needs gamma > 0 and lam > 0, got {gamma} and {lam}")
-    Y = np.where(c[:, None] == np.arange(len(s)), 1.0, -1.0)
-    V = solved(Z.astype(float), Y, s.astype(float), gamma, lam)
-    head = Compatibility(Z.shape[1], S).to(Z.dtype)
+    Y = np.where(c[:, None] == np.arange(len(S)), 1.0, -1.0)
+    V = solved(Z.astype(float), Y, S, gamma, lam)
+    with random_numbers_repeated():  # nothing of what is drawn here stays
+        head = Compatibility(Z.shape[1], S).to(Z.dtype).on(S)
     head.predict.weight = nn.Parameter(Tensor(np.ascontiguousarray(V.T, Z.dtype)))
     return head
 
