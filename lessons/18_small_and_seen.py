@@ -11,8 +11,8 @@ and say what each costs in accuracy. Then look at what the network looks at, and
 
 $$m_i = [ \sum_{j=1}^{n} [|w_j| < |w_i| \lor |w_j| = |w_i| \land j < i] \ge k ]$$
 
-(`tl.pruning`) is 0 for the $k$ smallest, and $m w$ stands in the place of $w$ from then on, in training too. Whole filters go by their
-norm (`tl.filter_norm`). *Eight bits*: $w \approx s q$ with whole numbers
+(`tl.pruning`) is 0 for the $k$ smallest, and $m w$ stands in the place of $w$ from then on, in training too. Whole filters go by
+their norm (`tl.filter_norm`). *Eight bits*: $w \approx s q$ with whole numbers
 
 $$q_{fi} = \lfloor \frac{w_{fi}}{s_f} + \frac{1}{2} \rfloor, \quad s_f = \frac{1}{127} \max_{1 \le j \le n} |w_{fj}|$$
 
@@ -93,8 +93,8 @@ def accuracy(model: Any, test: TensorDataset) -> float:
 
 # %% [markdown]
 r"""
-**The models** One teacher for each seed, and what is made of it. Fine-tuning is two more epochs at a third of the rate; a teacher that
-is only trained on as long is the control.
+**The models** One teacher for each seed, and what is made of it. Fine-tuning is two more epochs at a third of the rate; a teacher
+that is only trained on as long is the control.
 """
 
 
@@ -150,8 +150,8 @@ def study(seeds: Any) -> Table:
 
 # %% [markdown]
 r"""
-**Looking inside** Pictures of what the teacher looks at, and the test that comes before any belief in them (Adebayo et al. 2018): draw
-the weights anew, and the map should be another. An edge detector gives beautiful maps too, and fails.
+**Looking inside** Pictures of what the teacher looks at, and the test that comes before any belief in them (Adebayo et al. 2018):
+draw the weights anew, and the map should be another. An edge detector gives beautiful maps too, and fails.
 """
 
 
@@ -183,19 +183,19 @@ def look(model: Any, test: TensorDataset, out: Path) -> dict[str, float]:
 
 # %% [markdown]
 r"""
-**You should see** Half of the weights can go for nothing; after two epochs of fine-tuning four fifths can, and no loss can be told from
-chance. Without 90 % of its weights the teacher falls to 72 %, fine-tuned it is back at 97, a point below; without 95 % fine-tuning no
-longer brings it back. Eight bits cost nothing: 0.01 ± 0.03 points, at a quarter of the bytes. Both together, at 90 %, make a model of a
-fifteenth of the bytes that is 1.3 points worse.
+**You should see** Half of the weights can go for nothing; after two epochs of fine-tuning four fifths can, and no loss can be told
+from chance. Without 90 % of its weights the teacher falls to 72 %, fine-tuned it is back at 97, a point below; without 95 %
+fine-tuning no longer brings it back. Eight bits cost nothing: 0.01 ± 0.03 points, at a quarter of the bytes. Both together, at 90
+%, make a model of a fifteenth of the bytes that is 1.3 points worse.
 
-A student of about as many bytes, trained from the start, reads 89 % right: bytes for bytes, to train large and cut is better than to
-train small. It has less arithmetic to do, half as many multiply-adds. What its teacher says does not help it here: alone and distilled,
-at either temperature, no difference can be told. And all of this saves space alone: the column `ms` of the live table is much the same
-for all that has the teacher's layers, since this engine multiplies with zeros too, and computes in floating point; to save time takes
-kernels made for it, or layers that are smaller.
+A student of about as many bytes, trained from the start, reads 89 % right: bytes for bytes, to train large and cut is better than
+to train small. It has less arithmetic to do, half as many multiply-adds. What its teacher says does not help it here: alone and
+distilled, at either temperature, no difference can be told. And all of this saves space alone: the column `ms` of the live table is
+much the same for all that has the teacher's layers, since this engine multiplies with zeros too, and computes in floating point; to
+save time takes kernels made for it, or layers that are smaller.
 
-About half of the saliency lies on the ink, an eighth of the pixels. Its correlation with the map of a network drawn anew is about 0.4, and
-not 0: any network of this shape looks at the middle. What goes beyond that was learnt.
+About half of the saliency lies on the ink, an eighth of the pixels. Its correlation with the map of a network drawn anew is about
+0.4, and not 0: any network of this shape looks at the middle. What goes beyond that was learnt.
 
 **Your turn** Prune "filter" by "filter" (`by="filter"`, sparing the head with `except_="heads"`): how many filters can go before the
 accuracy falls? Which of the teacher's filters goes first?

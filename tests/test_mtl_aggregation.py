@@ -316,7 +316,7 @@ def test_gradvac_tells_pairs_apart_when_tasks_are_absent() -> None:
     vac, rng = A.GradVac(), np.random.default_rng(0)
     J = {k: rng.normal(size=4) for k in "abc"}
     for now in ("ab", "bc", "ac"):
-        vac.tasks = list(now)
+        vac.rows = list(now)
         vac(np.stack([J[k] for k in now]))
     c = A.cosines(A.gramian(np.stack([*J.values()])))
     for (j, a), (k, b) in (((0, "a"), (1, "b")), ((1, "b"), (2, "c")), ((0, "a"), (2, "c"))):

@@ -11,7 +11,7 @@ from test_mtl_relatedness import quadratic, seeds, value
 from test_mtl_relatedness import test_affinity_on_a_quadratic_is_known as known_affinity
 
 import minimtl as mm
-from minimtl import nn
+from minimtl import mtl, nn
 from minimtl.mtl import relatedness as R
 from minimtl.mtl.relatedness import objectives
 
@@ -156,6 +156,20 @@ def test_conflict_is_fed_gradients_or_their_products(seed: int) -> None:
     assert by_J.mean()["a", "b"] == pytest.approx(np.mean(found))
     assert by_J.share()["a", "b"] == np.mean([c < 0 for c in found])
     assert R.Conflict(["a", "b"]).share()["a", "b"] == 0
+
+
+def test_tasks_may_be_absent_from_a_step_that_is_watched() -> None:
+    rng, inner = np.random.default_rng(0), mtl.aggregation.GradVac()
+    watch, J = R.Conflict(list("abc"), inner), {k: rng.normal(size=5) for k in "abc"}
+    for now in ("ab", "ca", "ab"):
+        watch.rows = list(now)
+        watch(np.stack([J[k] for k in now]))
+        assert inner.rows == list(now)
+    c = mtl.aggregation.cosines(mtl.aggregation.gramian(np.stack([*J.values()])))
+    assert watch.mean()["a", "b"] == pytest.approx(c[0, 1]) and watch.mean()["a", "c"] == pytest.approx(c[0, 2])
+    assert watch.mean()["b", "c"] == 0 and watch.steps == 3 and watch.mean().symmetric
+    watch.reset()
+    assert inner.target == {}
 
 
 @given(seeds, st.permutations(range(4)), st.integers(1, 4))

@@ -68,7 +68,7 @@ def backward(L: Losses, φ: Iterable[Tensor], θ: Owned, aggregation: Callable[[
     shared, owned = [p for p in φ if p.requires_grad], {k: [p for p in θ.get(k, ()) if p.requires_grad] for k in L}
     parts, own = gradients(L, shared, owned)
     if isinstance(aggregation, Aggregation):
-        aggregation.tasks = list(L)
+        aggregation.rows = list(L)
     d = direction(parts, shared, aggregation)
     add(shared, [Tensor(dᵢ.reshape(p.shape)) for dᵢ, p in zip(d, shared, strict=True)])
     for k, parameters in owned.items():

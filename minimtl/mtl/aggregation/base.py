@@ -17,7 +17,7 @@ TINY, LARGE = 1e-30, 1e30  # beyond these squares of float32 may have lost digit
 class Aggregation(ABC):
     """J (K, P), a row of gradient for each task → d (P,), in the dtype of J"""
 
-    tasks: Sequence[str] = ()  # the names of the rows, as `mtl.backward` tells them
+    rows: Sequence[str] = ()  # the tasks of the rows, as `mtl.backward` tells them: not all need take part in every step
 
     def __call__(self, J: Array) -> Array:
         """The direction of J."""
@@ -114,7 +114,7 @@ def cosines(G: Array) -> Array:
     """cⱼₖ = Gⱼₖ / (√Gⱼⱼ √Gₖₖ)      (K, K) → (K, K)"""
     n = np.sqrt(np.diag(G))
     n = np.where(n > 0, n, np.inf)
-    return G / n / n[:, None]
+    return G / np.outer(n, n)
 
 
 def scaled(G: Array) -> tuple[Array, float]:

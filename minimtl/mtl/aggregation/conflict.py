@@ -75,7 +75,7 @@ class GradVac(Weighted):
     def weights(self, G: Array) -> Array:
         G, _ = scaled(G)
         K, n = len(G), np.sqrt(np.diag(G))
-        tasks: Sequence[Any] = self.tasks if len(self.tasks) == K else range(K)
+        tasks: Sequence[Any] = self.rows if len(self.rows) == K else range(K)
         w = np.zeros(K)
         for k in range(K):
             c = np.zeros(K)

@@ -9,7 +9,7 @@ from minimtl.autograd import Tensor, grad
 from minimtl.backend import Array, is_array
 from minimtl.equation import equation
 from minimtl.grad_mode import no_grad
-from minimtl.mtl.aggregation import cosines, gramian
+from minimtl.mtl.aggregation import Aggregation, cosines, gramian
 from minimtl.mtl.relatedness.grouping import Relatedness
 
 
@@ -28,7 +28,7 @@ def check(name: str, argument: str, A: Array) -> None:
         raise ValueError(f"{name}: {argument} must be finite, it holds NaN or ∞")
 
 
-class Conflict:
+class Conflict(Aggregation):
     """Cosines of gradients over training: an aggregation that watches another, or a record that is fed.
 
     watch = Conflict(["a", "b"], mtl.aggregation.Sum())
@@ -36,7 +36,8 @@ class Conflict:
 
     watch = Conflict(["a", "b"]);  watch.add(J), or watch.add(G=J @ J.T), at every step
 
-    Of a pair of tasks the steps count in which both have a gradient that is not 0; where there are none both matrices have 0.
+    Of a pair of tasks the steps count in which both take part and have a gradient that is not 0; where there are none, both matrices
+    have 0.
     """
 
     def __init__(self, tasks: Sequence[str], aggregation: Callable[[Array], Array] | None = None) -> None:
@@ -45,12 +46,23 @@ class Conflict:
         self.total, self.below, self.counted = np.zeros((K, K)), np.zeros((K, K)), np.zeros((K, K))
         self.steps = 0
 
-    def __call__(self, J: Array) -> Array:
+    def direction(self, J: Array) -> Array:
         """The direction of the other aggregation; the cosines of J are kept."""
         if self.aggregation is None:
             raise ValueError("Conflict: has no aggregation to give a direction; add(J) keeps the cosines alone")
-        self.add(J)
+        if isinstance(self.aggregation, Aggregation):
+            self.aggregation.rows = self.rows
+        G = gramian(J)
+        if len(self.rows) == len(J) < len(self.tasks):  # tasks without a label are absent
+            there, part = [self.tasks.index(k) for k in self.rows], G
+            G = np.zeros((len(self.tasks),) * 2)
+            G[np.ix_(there, there)] = part
+        self.add(G=G)
         return self.aggregation(J)
+
+    def reset(self) -> None:
+        if isinstance(self.aggregation, Aggregation):
+            self.aggregation.reset()
 
     def add(self, J: Array | None = None, *, G: Array | None = None) -> None:
         """Keep the cosines of a step: of J (K, P), or of the Gramian G = J Jᵀ (K, K)."""
