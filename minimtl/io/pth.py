@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minimtl.backend import Array
-from minimtl.io.archive import members
+from minimtl.io.archive import listed, members
 from minimtl.io.pickled import BFLOAT16, Storage, Strided, described
 
 NESTED = ("state_dict", "model_state_dict", "model")
@@ -21,13 +21,13 @@ def read_pth(data: bytes) -> dict[str, Array]:
     """The tensors of a state dict, or of the one that a checkpoint has under "state_dict", "model_state_dict" or "model"."""
     if data.startswith(LEGACY):
         raise ValueError("it has the format of PyTorch before 1.6: there, torch.save(torch.load(path), path) writes today's")
+    if any(member.name.endswith("/constants.pkl") for member in listed(data)[0]):
+        raise ValueError("it is a TorchScript program: save the model's state_dict() instead")
     archive = members(data)
     folders = {name.partition("/")[0] for name in archive}
     if len(folders) != 1 or not all("/" in name and ".." not in name.split("/") for name in archive):
         raise ValueError("its members do not lie in one folder, as torch.save has them")
     files = {name.partition("/")[2]: contents for name, contents in archive.items()}
-    if "constants.pkl" in files:
-        raise ValueError("it is a TorchScript program: save the model's state_dict() instead")
     if files.get("byteorder", b"little") != b"little" or "data.pkl" not in files:
         raise ValueError("it has no data.pkl, or numbers with the highest byte first")
     code = bytes(files["data.pkl"])
