@@ -610,3 +610,21 @@ def test_what_is_said_of_small_models_is_in_the_table() -> None:
     alone = part(rows, "student alone", "accuracy")
     for name in ("student distilled", "student distilled, T = 4"):
         assert alone[0] < rows.number(name, "accuracy") < alone[1]
+
+
+# Frozen means frozen
+
+
+def test_frozen_live_and_in_its_table(capsys: pytest.CaptureFixture[str]) -> None:
+    found = lesson("13_frozen").main(side=32, source=300, epochs=1)
+    assert (found["requires_grad = False"], found["transfer.freeze"]) == (60, 0)
+    assert found["transfer.freeze: lost"] == 0 and found["apart"] < 1e-4
+    assert "changed beside fc: 60 tensors" in capsys.readouterr().out
+    rows = table("drift")
+    assert "8 seeds" in rows.about and "real MNIST" in rows.about
+    drifting, fixed = (
+        {c: part(rows, way, c) for c in ("source lost", "target")} for way in ("requires_grad = False", "transfer.freeze")
+    )
+    assert sum(drifting["source lost"]) / 2 == pytest.approx(0.4, abs=0.05) and drifting["source lost"][0] > 0
+    assert fixed["source lost"] == (0, 0)
+    assert sum(drifting["target"]) > sum(fixed["target"]) and drifting["target"][0] < fixed["target"][1]

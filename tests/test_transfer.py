@@ -1,5 +1,8 @@
 """The objectives of transfer learning, and modules called with other parameters."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 
 import minimtl as mm
 import minimtl.nn.functional as F
-from minimtl import mtl, nn, optim, transfer
+from minimtl import models, mtl, nn, optim, transfer
 from minimtl.nn.utils import functional_call
 from minimtl.testing.strategies import modules
 
@@ -127,3 +130,40 @@ def test_the_regularised_loss_of_a_module():
         float((p.numpy() ** 2).sum()) for p in model.parameters()
     )
     assert decay.item() == pytest.approx(wanted, rel=1e-6)
+
+
+def write_safetensors(path, state):
+    """By hand: the library is an extra."""
+    import json
+
+    parts, header, end = [], {}, 0
+    for name, t in state.items():
+        raw = t.numpy().tobytes()
+        kind = {"float32": "F32", "int64": "I64"}[t.dtype.name]
+        header[name] = {"dtype": kind, "shape": list(t.shape), "data_offsets": [end, end := end + len(raw)]}
+        parts.append(raw)
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(parts))
+
+
+def test_the_readers_transfer_program(tmp_path, monkeypatch):
+    """At most 20 lines; it runs as the README has it, and trains the head alone."""
+    from PIL import Image
+
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (program,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "ImageFolder" in block)
+    assert len([line for line in program.splitlines() if line.strip()]) <= 20
+    rng = np.random.default_rng(0)
+    for kind in ("cat", "dog"):
+        (tmp_path / "pictures" / kind).mkdir(parents=True)
+        for i in range(10):
+            Image.fromarray(rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)).save(tmp_path / "pictures" / kind / f"{i}.png")
+    source = models.resnet18()
+    write_safetensors(tmp_path / "resnet18.safetensors", source.state_dict())
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(program, "README.md", "exec"), names)
+    assert names["test"].classes == ["cat", "dog"] and len(names["train"]) + len(names["test"]) == 20
+    before = {name: data for name, data in bytes_of(source).items() if not name.startswith("fc.")}
+    assert bytes_of(names["trunk"]) == before
+    assert names["trainer"].steps == 5
