@@ -417,3 +417,19 @@ def test_the_live_run_of_an_adaptation_tells_of_most_methods(capsys: pytest.Capt
     assert set(names) - set(found) == {"both in a batch, λ = 0", "deep CORAL", "MMD"}
     assert all(0 <= right <= 1 for right in found.values())
     assert "A-distance" in capsys.readouterr().out
+
+
+def test_no_adaptation_gains_and_one_loses() -> None:
+    rows = table("printed_to_written")
+    assert rows.about.startswith("5 seeds") and "real MNIST" in rows.about
+    gains = {row[0]: part(rows, row[0], "target − none") for row in rows.rows[1:]}
+    assert [name for name, (low, high) in gains.items() if not low < 0 < high] == ["DANN"]
+    assert rows.number("DANN", "target − none") == -3.5
+    assert {name for name, (low, high) in gains.items() if (high - low) / 2 > 2} == {"MMD", "DANN"}
+    assert round(rows.number("none", "target")) == 68 and round(rows.number("none", "source")) == 99
+    apart = {row[0]: rows.number(row[0], "A-distance") for row in rows.rows}
+    assert round(apart["none"], 1) == 1.2 and round(apart["new head"], 1) == 0.5
+    assert all(apart[name] < apart["none"] / 2 for name in apart if name.startswith("new head"))
+    assert apart["MMD"] == pytest.approx(apart["none"] / 2, abs=0.1)
+    assert round(apart["DANN"], 1) == 1.4 and part(rows, "DANN", "A-distance")[0] > part(rows, "none", "A-distance")[1]
+    assert abs(apart["deep CORAL"] - apart["none"]) < 0.05
