@@ -628,3 +628,19 @@ def test_frozen_live_and_in_its_table(capsys: pytest.CaptureFixture[str]) -> Non
     assert sum(drifting["source lost"]) / 2 == pytest.approx(0.4, abs=0.05) and drifting["source lost"][0] > 0
     assert fixed["source lost"] == (0, 0)
     assert sum(drifting["target"]) > sum(fixed["target"]) and drifting["target"][0] < fixed["target"][1]
+
+
+def test_no_adaptation_gains_and_one_loses() -> None:
+    rows = table("printed_to_written")
+    assert rows.about.startswith("5 seeds") and "real MNIST" in rows.about
+    gains = {row[0]: part(rows, row[0], "target − none") for row in rows.rows[1:]}
+    assert [name for name, (low, high) in gains.items() if not low < 0 < high] == ["DANN"]
+    assert rows.number("DANN", "target − none") == -3.5
+    assert {name for name, (low, high) in gains.items() if (high - low) / 2 > 2} == {"MMD", "DANN"}
+    assert round(rows.number("none", "target")) == 68 and round(rows.number("none", "source")) == 99
+    apart = {row[0]: rows.number(row[0], "A-distance") for row in rows.rows}
+    assert round(apart["none"], 1) == 1.2 and round(apart["new head"], 1) == 0.5
+    assert all(apart[name] < apart["none"] / 2 for name in apart if name.startswith("new head"))
+    assert apart["MMD"] == pytest.approx(apart["none"] / 2, abs=0.1)
+    assert round(apart["DANN"], 1) == 1.4 and part(rows, "DANN", "A-distance")[0] > part(rows, "none", "A-distance")[1]
+    assert abs(apart["deep CORAL"] - apart["none"]) < 0.05

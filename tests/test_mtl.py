@@ -299,7 +299,11 @@ def test_one_label_serves_every_task_through_its_target() -> None:
 def readme_programs() -> list[str]:
     """The Python blocks of the README that make a Trainer."""
     text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    return [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "mtl.Trainer(" in block and "transfer." not in block]
+    return [
+        block
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+        if "mtl.Trainer(" in block and "transfer." not in block
+    ]
 
 
 def test_the_programs_of_the_readme_run_and_are_short(capsys: pytest.CaptureFixture[str]) -> None:
