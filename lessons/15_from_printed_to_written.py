@@ -11,15 +11,15 @@ counts?
 **The mathematics** D0 §8 advises against negative transfer to select or to transform features so that source and target are distributed
 alike. What is minimised is $L_s + \lambda\, d(z_s, z_t)$, where only $L_s$ needs labels and d compares two samples of features:
 
-- deep CORAL, their covariances (`transfer.deep_coral`): $l = \frac{1}{4 D^2} \sum_{a=1}^{D} \sum_{b=1}^{D} (S_{ab} - T_{ab})^2$;
-- MMD, the means of all pairs of a kernel, within and between (`transfer.mmd`, `transfer.mmd.unbiased`);
-- DANN, a classifier that tells them apart (`transfer.dann`), whose gradient is turned round on its way to the trunk
-  (`transfer.reverse`): $\frac{\partial L}{\partial x_i} = -\lambda G_i$, where λ rises with the step (`transfer.ramp`).
+- deep CORAL, their covariances (`tl.deep_coral`): $l = \frac{1}{4 D^2} \sum_{a=1}^{D} \sum_{b=1}^{D} (S_{ab} - T_{ab})^2$;
+- MMD, the means of all pairs of a kernel, within and between (`tl.mmd`, `tl.mmd.unbiased`);
+- DANN, a classifier that tells them apart (`tl.dann`), whose gradient is turned round on its way to the trunk
+  (`tl.reverse`): $\frac{\partial L}{\partial x_i} = -\lambda G_i$, where λ rises with the step (`tl.ramp`).
 
-Three need no other training of the trunk: features standardised in each domain (`transfer.standardise`) and recoloured as the target's
-are (`transfer.coral`), for a new head; statistics of batch normalisation taken from the target, and nothing else changed (AdaBN,
-`transfer.adabn`); and leaving out the features that differ most, by the distance of their distribution functions
-(`transfer.kolmogorov_smirnov`).
+Three need no other training of the trunk: features standardised in each domain (`tl.standardise`) and recoloured as the target's
+are (`tl.coral`), for a new head; statistics of batch normalisation taken from the target, and nothing else changed (AdaBN,
+`tl.adabn`); and leaving out the features that differ most, by the distance of their distribution functions
+(`tl.kolmogorov_smirnov`).
 
 How far the domains are apart says the proxy A-distance (`mtl.proxy_a_distance`), $d = \max(2 (1 - 2 \varepsilon), 0)$: 2 where a linear
 classifier tells the features apart without an error ε, 0 where it guesses.

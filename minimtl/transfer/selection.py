@@ -30,7 +30,7 @@ from minimtl.training import Table
 
 
 @equation(
-    "transfer.leep",
+    "tl.leep",
     r"T = \frac{1}{N} \sum_{n=1}^{N} \ln(\sum_{z=1}^{Z} \frac{\sum_{i=1}^{N} [y_i = y_n] \theta_{iz}}{\sum_{i=1}^{N} \theta_{iz}}"
     r" \theta_{nz})",
     symbols={"θ": "predictions"},
@@ -56,7 +56,7 @@ def leep(predictions: Any, y: Any) -> float:
 
 
 @equation(
-    "transfer.nce",
+    "tl.nce",
     r"T = \frac{1}{N} \sum_{n=1}^{N} \ln \frac{\sum_{i=1}^{N} [y_i = y_n] [z_i = z_n]}{\sum_{i=1}^{N} [z_i = z_n]}",
     shapes="z (N), y (N) → T ()",
     source="Tran, Nguyen, Hassner 2019",
@@ -77,7 +77,7 @@ def nce(z: Any, y: Any) -> float:
 
 
 @equation(
-    "transfer.h_score",
+    "tl.h_score",
     r"h = \sum_{a=1}^{D} \sum_{b=1}^{D} P_{ab} B_{ba}, "
     r"\quad B_{ab} = \frac{1}{N} \sum_{n=1}^{N} g_{na} g_{nb}, "
     r"\quad g_{na} = \frac{\sum_{i=1}^{N} [y_i = y_n] x_{ia}}{\sum_{i=1}^{N} [y_i = y_n]} - \frac{1}{N} \sum_{i=1}^{N} x_{ia}",
@@ -100,7 +100,7 @@ def h_score(features: Any, y: Any) -> float:
 
 
 @equation(
-    "transfer.evidence",
+    "tl.evidence",
     r"e = \frac{1}{N} (\frac{D}{2} \ln \alpha + \frac{N}{2} \ln \beta - \frac{N}{2} \ln(2 \pi)"
     r" - \frac{\beta}{2} \sum_{n=1}^{N} (\sum_{d=1}^{D} x_{nd} m_d - y_n)^2 - \frac{\alpha}{2} \sum_{d=1}^{D} m_d^2"
     r" - \frac{1}{2} \sum_{d=1}^{D} \ln(\alpha + \beta s_d))",
@@ -124,7 +124,7 @@ def evidence(features: Any, y: Any, α: float, β: float) -> float:
 
 
 @equation(
-    "transfer.log_me",
+    "tl.log_me",
     r"l = \frac{1}{K} \sum_{k=1}^{K} e_k, \quad e_k = \max_{\alpha > 0, \beta > 0} e(x, y_k; \alpha, \beta)",
     source="You et al. 2021",
     conventions="e is transfer.evidence; y_k is [y = k] for class k, or target k of a regression. Checked: against a search over grids "
@@ -239,7 +239,7 @@ def ranks(first: Array, then: Array) -> Array:
 
 
 @equation(
-    "transfer.weighted_tau",
+    "tl.weighted_tau",
     r"\tau = \frac{\sum_{i=1}^{n} \sum_{j=1}^{n} w_{ij} \, \mathrm{sign}(a_i - a_j) \, \mathrm{sign}(b_i - b_j)}"
     r"{\sqrt{\sum_{i=1}^{n} \sum_{j=1}^{n} w_{ij} [a_i \ne a_j]} \sqrt{\sum_{i=1}^{n} \sum_{j=1}^{n} w_{ij} [b_i \ne b_j]}}, "
     r"\quad w_{ij} = \frac{1}{r_i + 1} + \frac{1}{r_j + 1}",

@@ -19,9 +19,7 @@ def domains(d: Draw) -> tuple[Any, Any]:
     return d.distinct(3, D), d.distinct(4, D) * 2 + d.number(0.5, 1)
 
 
-@evaluated(
-    "transfer.standardise", wrong=[(r"x_{nd} - \mu_d", "x_{nd}"), (r"\frac{1}{M} \sum_{m=1}^{M} (", r"\sum_{m=1}^{M} (")]
-)
+@evaluated("tl.standardise", wrong=[(r"x_{nd} - \mu_d", "x_{nd}"), (r"\frac{1}{M} \sum_{m=1}^{M} (", r"\sum_{m=1}^{M} (")])
 def standardised(d: Draw) -> Drawn:
     """New samples, and those whose statistics count."""
     x, y = domains(d)
@@ -29,7 +27,7 @@ def standardised(d: Draw) -> Drawn:
 
 
 @evaluated(
-    "transfer.kolmogorov_smirnov", wrong=[(r"x_{nd} \le", "x_{nd} <"), (r"y_{md} \le", "y_{md} <"), ("{M} \\sum", "{N} \\sum")]
+    "tl.kolmogorov_smirnov", wrong=[(r"x_{nd} \le", "x_{nd} <"), (r"y_{md} \le", "y_{md} <"), ("{M} \\sum", "{N} \\sum")]
 )
 def compared(d: Draw) -> Drawn:
     """Samples with equal numbers in them."""
@@ -43,7 +41,7 @@ def root(C: Any) -> Any:
     return U @ np.diag(np.sqrt(s)) @ U.T
 
 
-@evaluated("transfer.coral", wrong=[("W_{ab}", "R_{ab}"), ("R_{bj}", "W_{bj}"), (r"- \bar x_a", ""), ("m_j +", "")])
+@evaluated("tl.coral", wrong=[("W_{ab}", "R_{ab}"), ("R_{bj}", "W_{bj}"), (r"- \bar x_a", ""), ("m_j +", "")])
 def recoloured(d: Draw) -> Drawn:
     """Samples of two features, and the roots of their covariances."""
     x, y, ε = d.distinct(5, 2), d.array(4, 2) + d.distinct(4, 2), d.number(0.1, 1)
@@ -52,7 +50,7 @@ def recoloured(d: Draw) -> Drawn:
 
 
 @evaluated(
-    "transfer.deep_coral",
+    "tl.deep_coral",
     wrong=[
         ("{4 D^2}", "{4 D}"),
         ("{4 D^2}", "{D^2}"),
@@ -77,13 +75,13 @@ def kernels(d: Draw, unbiased: bool) -> Drawn:
 WIDTHS = [(r"{2 \alpha_a s}", r"{\alpha_a s}"), (r"\frac{1}{P^2}", ""), ("(x_{id} - y_{jd})^2", "(x_{id} - x_{jd})^2")]
 
 
-@evaluated("transfer.mmd", wrong=[*WIDTHS, (r"\frac{1}{N^2}", r"\frac{1}{N}"), (r"\frac{2}{N M}", r"\frac{1}{N M}")])
+@evaluated("tl.mmd", wrong=[*WIDTHS, (r"\frac{1}{N^2}", r"\frac{1}{N}"), (r"\frac{2}{N M}", r"\frac{1}{N M}")])
 def biased(d: Draw) -> Drawn:
     """All pairs."""
     return kernels(d, False)
 
 
-@evaluated("transfer.mmd.unbiased", wrong=[*WIDTHS, (r"[i \ne j] k(p", "k(p"), (r"\frac{1}{M (M - 1)}", r"\frac{1}{M^2}")])
+@evaluated("tl.mmd.unbiased", wrong=[*WIDTHS, (r"[i \ne j] k(p", "k(p"), (r"\frac{1}{M (M - 1)}", r"\frac{1}{M^2}")])
 def unbiased(d: Draw) -> Drawn:
     """Pairs of different samples."""
     return kernels(d, True)
@@ -95,14 +93,14 @@ def reversing(d: Draw) -> Values:
 
 
 operation(
-    "transfer.reverse",
+    "tl.reverse",
     reversing,
     lambda v: reverse(v.x, v.λ),
     {"": [("x_i", "2 x_i"), ("x_i", "x_i^2")], ".vjp": [(r"-\lambda", "-"), (r"\lambda G_i", r"\lambda^2 G_i")]},
 )
 
 
-@evaluated("transfer.ramp", wrong=[(r"\gamma i / n", r"\gamma i"), ("{2}", "{1}"), ("a + (b", "(b")])
+@evaluated("tl.ramp", wrong=[(r"\gamma i / n", r"\gamma i"), ("{2}", "{1}"), ("a + (b", "(b")])
 def ramped(d: Draw) -> Drawn:
     """A step of a run."""
     a, b, γ, i, n = d.number(0.1, 1), d.number(1, 2), d.number(1, 10), d.integer(1, 9), d.integer(10, 20)
@@ -110,7 +108,7 @@ def ramped(d: Draw) -> Drawn:
 
 
 @evaluated(
-    "transfer.dann",
+    "tl.dann",
     wrong=[(r"\frac{1}{2 N}", r"\frac{1}{N}"), (r"\ln(1 - \sigma(v_m))", r"\ln \sigma(v_m)"), ("{2 M}", "{2 N}")],
 )
 def told_apart(d: Draw) -> Drawn:
@@ -119,7 +117,7 @@ def told_apart(d: Draw) -> Drawn:
     return {"u": u, "v": v}, domain_loss(Tensor(u), Tensor(v)).item()
 
 
-@evaluated("transfer.adabn", wrong=[(r"\frac{1}{N - 1}", r"\frac{1}{N}"), (r"(x_{ci} - \mu_c)^2", "x_{ci}^2")])
+@evaluated("tl.adabn", wrong=[(r"\frac{1}{N - 1}", r"\frac{1}{N}"), (r"(x_{ci} - \mu_c)^2", "x_{ci}^2")])
 def replaced(d: Draw) -> Drawn:
     """Inputs of two channels, in three parts."""
     x = d.distinct(2, 5) + d.number(0.5, 1)

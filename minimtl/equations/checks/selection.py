@@ -16,7 +16,7 @@ def classes(d: Draw, N: int, C: int = 2) -> Any:
 
 
 @evaluated(
-    "transfer.leep",
+    "tl.leep",
     wrong=[("[y_i = y_n] ", ""), (r"{\sum_{i=1}^{N} \theta_{iz}}", "{N}"), (r" \theta_{nz}", r" \theta_{1,z}"), (r"\ln", "")],
 )
 def expected(d: Draw) -> Drawn:
@@ -26,7 +26,7 @@ def expected(d: Draw) -> Drawn:
     return {"θ": θ, "y": y}, leep(θ, y)
 
 
-@evaluated("transfer.nce", wrong=[("[y_i = y_n] ", ""), (r"{\sum_{i=1}^{N} [z_i = z_n]}", "{N}"), (r"\frac{1}{N} ", "")])
+@evaluated("tl.nce", wrong=[("[y_i = y_n] ", ""), (r"{\sum_{i=1}^{N} [z_i = z_n]}", "{N}"), (r"\frac{1}{N} ", "")])
 def conditional(d: Draw) -> Drawn:
     """Labels of source and target."""
     N = d.size(5, 7)
@@ -34,7 +34,7 @@ def conditional(d: Draw) -> Drawn:
     return {"z": z, "y": y}, nce(z, y)
 
 
-@evaluated("transfer.h_score", wrong=[("g_{na} g_{nb}", "g_{na} x_{na}"), ("[y_i = y_n] x", "x"), ("B_{ba}", "B_{aa}")])
+@evaluated("tl.h_score", wrong=[("g_{na} g_{nb}", "g_{na} x_{na}"), ("[y_i = y_n] x", "x"), ("B_{ba}", "B_{aa}")])
 def explained(d: Draw) -> Drawn:
     """Features of three classes, and the pseudo-inverse of their covariance."""
     N, D = d.size(6, 7), d.size(2)
@@ -44,7 +44,7 @@ def explained(d: Draw) -> Drawn:
 
 
 @evaluated(
-    "transfer.evidence",
+    "tl.evidence",
     wrong=[
         (r"\frac{D}{2} \ln", r"\frac{N}{2} \ln"),
         (r"\ln(2 \pi)", r"\ln \pi"),
@@ -92,7 +92,7 @@ def of_one(x: Any, y: Any) -> float:
     return log_me(x, (y == 0) * 1.0)
 
 
-@holds("transfer.log_me", wrong=[at_the_start, of_all, of_one], tolerance=1e-7)
+@holds("tl.log_me", wrong=[at_the_start, of_all, of_one], tolerance=1e-7)
 def largest(d: Draw, f: Callable[..., float]) -> float:
     """What a search over α and β finds, for each of three classes."""
     x, y = d.array(7, 2) + d.distinct(7, 2), classes(d, 7, 3)
@@ -101,7 +101,7 @@ def largest(d: Draw, f: Callable[..., float]) -> float:
 
 
 @evaluated(
-    "transfer.weighted_tau",
+    "tl.weighted_tau",
     wrong=[
         (r"w_{ij} \, \mathrm", r"\mathrm"),
         (r"\frac{1}{r_i + 1}", r"\frac{1}{r_i + 2}"),

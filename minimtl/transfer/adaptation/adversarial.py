@@ -13,8 +13,8 @@ from minimtl.ops import cat, check, zeros
 from minimtl.transfer.adaptation.distances import features
 
 
-@equation("transfer.reverse", r"y_i = x_i", shapes="x (n) → y (n)", source="Ganin, Lempitsky 2015")
-@equation("transfer.reverse.vjp", r"\frac{\partial L}{\partial x_i} = -\lambda G_i", symbols={"λ": "weight"})
+@equation("tl.reverse", r"y_i = x_i", shapes="x (n) → y (n)", source="Ganin, Lempitsky 2015")
+@equation("tl.reverse.vjp", r"\frac{\partial L}{\partial x_i} = -\lambda G_i", symbols={"λ": "weight"})
 @differentiable
 def reverse(x: Array, weight: float = 1.0) -> Result:
     """yᵢ = xᵢ      ∂L/∂xᵢ = −λ Gᵢ      λ: weight; what lies above minimises L, what lies below maximises λL
@@ -26,7 +26,7 @@ def reverse(x: Array, weight: float = 1.0) -> Result:
 
 
 @equation(
-    "transfer.ramp",
+    "tl.ramp",
     r"\lambda = a + (b - a) (\frac{2}{1 + e^{-\gamma i / n}} - 1)",
     symbols={"a": "low", "b": "high", "γ": "alpha", "i": "step", "n": "steps"},
     source="Ganin et al. 2016",
@@ -74,7 +74,7 @@ class DANN(nn.Module):
 
 
 @equation(
-    "transfer.dann",
+    "tl.dann",
     r"l = -\frac{1}{2 N} \sum_{n=1}^{N} \ln \sigma(u_n) - \frac{1}{2 M} \sum_{m=1}^{M} \ln(1 - \sigma(v_m)), "
     r"\quad \sigma(x) = \frac{1}{1 + e^{-x}}",
     shapes="u (N), v (M) → l ()",

@@ -27,7 +27,7 @@ def features(name: str, source: Tensor, target: Tensor) -> None:
 
 
 @equation(
-    "transfer.deep_coral",
+    "tl.deep_coral",
     r"l = \frac{1}{4 D^2} \sum_{a=1}^{D} \sum_{b=1}^{D} (S_{ab} - T_{ab})^2, "
     r"\quad S_{ab} = \frac{1}{N - 1} \sum_{n=1}^{N} u_{na} u_{nb}, \quad T_{ab} = \frac{1}{M - 1} \sum_{m=1}^{M} v_{ma} v_{mb}, "
     r"\quad u_{na} = x_{na} - \frac{1}{N} \sum_{i=1}^{N} x_{ia}, \quad v_{ma} = y_{ma} - \frac{1}{M} \sum_{i=1}^{M} y_{ia}",
@@ -66,7 +66,7 @@ SAMPLES = {**DOMAINS, "u": "source", "α": "scales"}
 
 
 @equation(
-    "transfer.mmd",
+    "tl.mmd",
     r"l = \frac{1}{N^2} \sum_{i=1}^{N} \sum_{j=1}^{N} k(p_{ij}) + \frac{1}{M^2} \sum_{i=1}^{M} \sum_{j=1}^{M} k(q_{ij})"
     rf" - \frac{{2}}{{N M}} \sum_{{i=1}}^{{N}} \sum_{{j=1}}^{{M}} k(r_{{ij}}){PAIRS}",
     symbols=SAMPLES,
@@ -76,7 +76,7 @@ SAMPLES = {**DOMAINS, "u": "source", "α": "scales"}
     unseen=("unbiased",),
 )
 @equation(
-    "transfer.mmd.unbiased",
+    "tl.mmd.unbiased",
     r"l = \frac{1}{N (N - 1)} \sum_{i=1}^{N} \sum_{j=1}^{N} [i \ne j] k(p_{ij})"
     r" + \frac{1}{M (M - 1)} \sum_{i=1}^{M} \sum_{j=1}^{M} [i \ne j] k(q_{ij})"
     rf" - \frac{{2}}{{N M}} \sum_{{i=1}}^{{N}} \sum_{{j=1}}^{{M}} k(r_{{ij}}){PAIRS}",

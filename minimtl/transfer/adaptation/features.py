@@ -29,7 +29,7 @@ def like(X: Any, values: Array) -> Any:
 
 
 @equation(
-    "transfer.standardise",
+    "tl.standardise",
     r"z_{nd} = \frac{x_{nd} - \mu_d}{\sigma_d}, \quad \mu_d = \frac{1}{M} \sum_{m=1}^{M} y_{md}, "
     r"\quad \sigma_d = \sqrt{\frac{1}{M} \sum_{m=1}^{M} (y_{md} - \mu_d)^2}",
     symbols={"x": "X", "y": "of"},
@@ -49,7 +49,7 @@ def standardise(X: Any, of: Any = None) -> Any:
 
 
 @equation(
-    "transfer.kolmogorov_smirnov",
+    "tl.kolmogorov_smirnov",
     r"s_d = \max_{1 \le i \le P} |\frac{1}{N} \sum_{n=1}^{N} [x_{nd} \le u_{id}] - \frac{1}{M} \sum_{m=1}^{M} [y_{md} \le u_{id}]|",
     symbols={"x": "X", "y": "Y", "u": "X"},
     shapes="x (N, D), y (M, D), u (P, D) → s (D)",
@@ -82,7 +82,7 @@ def select(X: Any, Y: Any, keep: int) -> Array:
 
 
 @equation(
-    "transfer.coral",
+    "tl.coral",
     r"z_{nj} = m_j + \sum_{a=1}^{D} \sum_{b=1}^{D} (x_{na} - \bar x_a) W_{ab} R_{bj}, "
     r"\quad \bar x_a = \frac{1}{N} \sum_{n=1}^{N} x_{na}, \quad m_j = \frac{1}{M} \sum_{i=1}^{M} y_{ij}",
     symbols={"x": "X", "y": "Y", "W": "power", "R": "power"},

@@ -93,7 +93,7 @@ def measured(model: nn.Module, layer: BatchNorm, loader: Iterable[Any]) -> tuple
 
 
 @equation(
-    "transfer.adabn",
+    "tl.adabn",
     r"\sigma^2_c = \frac{1}{N - 1} \sum_{i=1}^{N} (x_{ci} - \mu_c)^2, \quad \mu_c = \frac{1}{N} \sum_{i=1}^{N} x_{ci}",
     symbols={"x": "parts"},
     shapes="x (C, N) → σ2 ()",
