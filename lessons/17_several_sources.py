@@ -82,8 +82,7 @@ def printed(n: int, seed: int) -> DataLoader:
     """Batches (x, {task: label}) of n printed digits."""
     rendered = data.RenderedDigits(n, seed=seed, labels=("parity", "angle", "weight", "mask"))
     x, y = rendered.__getitems__(np.arange(n))
-    labels = dict(zip(("parity", "angle", "weight", "mask"), y, strict=True)) if isinstance(y, tuple) else y
-    return DataLoader(Labelled(scaled(x), labels), 64, shuffle=True)
+    return DataLoader(Labelled(scaled(x), y), 64, shuffle=True)
 
 
 class Labelled(data.Dataset):
