@@ -458,3 +458,37 @@ def test_what_is_said_of_small_models_is_in_the_table() -> None:
     alone = part(rows, "student alone", "accuracy")
     for name in ("student distilled", "student distilled, T = 4"):
         assert alone[0] < rows.number(name, "accuracy") < alone[1]
+
+
+# Digits that were never seen
+
+
+def test_codes_are_those_of_a_seven_segment_display_and_pairs_deal_all_digits() -> None:
+    module = lesson("19_unseen_digits")
+    assert module.CODES.shape == (10, 7) and len({tuple(row) for row in module.CODES}) == 10
+    assert ((module.CODES > 0).sum(axis=1) == [6, 2, 5, 5, 4, 5, 6, 3, 7, 6]).all()  # how many segments each digit lights
+    for seed in module.SEEDS:
+        assert sorted(c for pair in module.pairs(seed) for c in pair) == list(range(10))
+
+
+def test_unseen_digits_are_never_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, given = lesson("19_unseen_digits"), []
+
+    def way(x: mm.Tensor, y: np.ndarray, codes: np.ndarray, epochs: int) -> object:
+        given.append((x, y, codes))
+        return module.trunk(), module.transfer.Compatibility(module.WIDTH, codes)
+
+    module.split(way, [3, 8], 0, module.CODES, 1, 200)
+    (x, y, codes), (pictures, digits) = given[0], module.pictures(200, 0)
+    kept = ~np.isin(digits, [3, 8])
+    np.testing.assert_array_equal(x.numpy(), pictures.numpy()[kept])
+    np.testing.assert_array_equal(codes[y], module.CODES[digits[kept]])
+    assert len(codes) == 8
+
+
+def test_unseen_digits_live(capsys: pytest.CaptureFixture[str]) -> None:
+    found = lesson("19_unseen_digits").main(epochs=2, n=600)
+    assert set(found) == {"of two", "unseen, of ten", "seen, of ten", "harmonic mean"}
+    assert found["seen, of ten"] > 0.2
+    said = capsys.readouterr().out
+    assert "Never seen" in said and "Which digits" in said
