@@ -179,9 +179,9 @@ r"""
 classes, where a guess is right every other time; with the codes of other digits nothing of this is left. Which of the three ways is best
 at it cannot be told.
 
-If the picture may show any of ten, "attributes" hardly ever names an unseen digit: 8 %, fewer than guessing would. The head is sure of
-what it has seen, and every unseen code has a neighbour one or two segments away. The closed form names them in half of the cases, and
-pays for it with the seen ones, of which it reads half instead of nine in ten; by the harmonic mean that is better than attributes.
+If the picture may show any of ten, "attributes" hardly ever names an unseen digit: 8 %, fewer than guessing would. The head is sure
+of what it has seen, and every unseen code has a neighbour one or two segments away. The closed form names them in half of the cases,
+and pays for it with the seen ones, of which it reads half instead of nine in ten; by the harmonic mean that is better than attributes.
 
 The second table says which digits. Its intervals are wide, for much depends on which other digit is missing, but one row is not: a 2
 is never recognised. It is the one digit that leaves segment c dark. Without it c is lit in every training picture, and nothing can be
