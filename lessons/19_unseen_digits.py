@@ -175,9 +175,9 @@ def study(seeds: Iterable[int]) -> tuple[Table, Table]:
 
 # %% [markdown]
 r"""
-**You should see** Between two digits it never saw, the network picks the right one two times in three, 67.5 % by attributes, 72.8 % by
-classes, where a guess is right every other time; with the codes of other digits nothing of this is left. Which of the three ways is best
-at it cannot be told.
+**You should see** Between two digits it never saw, the network picks the right one two times in three, 67.5 % by attributes, 72.8 %
+by classes, where a guess is right every other time; with the codes of other digits nothing of this is left. Which of the three ways is
+best at it cannot be told.
 
 If the picture may show any of ten, "attributes" hardly ever names an unseen digit: 8 %, fewer than guessing would. The head is sure
 of what it has seen, and every unseen code has a neighbour one or two segments away. The closed form names them in half of the cases,
