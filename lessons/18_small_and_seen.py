@@ -195,7 +195,7 @@ much the same for all that has the teacher's layers, since this engine multiplie
 save time takes kernels made for it, or layers that are smaller.
 
 About half of the saliency lies on the ink, an eighth of the pixels. Its correlation with the map of a network drawn anew is about
-0.4, and not 0: any network of this shape looks at the middle. What goes beyond that was learnt.
+0.45, and not 0: any network of this shape looks at the middle. What goes beyond that was learnt.
 
 **Your turn** Prune "filter" by "filter" (`by="filter"`, sparing the head with `except_="heads"`): how many filters can go before the
 accuracy falls? Which of the teacher's filters goes first?

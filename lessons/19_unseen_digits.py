@@ -19,9 +19,9 @@ moments of features and attributes:
 
 $$\sum_{k=1}^{D} \sum_{j=1}^{A} P_{dk} V_{kj} Q_{ji} = \sum_{n=1}^{N} \sum_{c=1}^{C} Z_{nd} Y_{nc} S_{ci}$$
 
-If it is known that a picture shows one of the two unseen digits, a guess is right every other time. If it may be any of ten the harder
-question is whether the model ever says "unseen" at all; the harmonic mean $h = 2 s u / (s + u)$ (`tl.harmonic_mean`) of the accuracies
-on seen and on unseen pictures is large only if both are.
+If it is known that a picture shows one of the two unseen digits, a guess is right every other time. If it may be any of ten the
+harder question is whether the model ever says "unseen" at all; the harmonic mean $h = 2 s u / (s + u)$ (`tl.harmonic_mean`) of the
+accuracies on seen and on unseen pictures is large only if both are.
 
 D4 §3.1.3 calls something else zero transfer: to train on the target without any source. That is `transfer.schemes`'s "zero".
 """
@@ -50,7 +50,8 @@ CODES = np.array([[1.0 if segment in on else -1.0 for segment in "abcdefg"] for 
 # %% [markdown]
 r"""
 **The segments** a is the top bar, b and c the right side from above, d the bottom, e and f the left side from below, g the middle.
-Printed digits are no seven-segment displays: a 7 has no right side but a stroke aslant, a 1 may have a foot. The description is rough.
+Printed digits are no seven-segment displays: a 7 has no right side but a stroke aslant, a 1 may have a foot. The description is
+rough.
 """
 
 
@@ -165,7 +166,7 @@ def study(seeds: Iterable[int]) -> tuple[Table, Table]:
     each = Table(
         "Which digits",
         ["digit", "segments", "of two", "of ten"],
-        "The way `attributes`, a digit being unseen with another one; " + about,
+        "The way `attributes`, a digit being unseen with another one. " + about,
     )
     for c, values in digits.items():
         two, ten = (interval([100 * v[i] for v in values]) for i in (0, 1))
@@ -175,14 +176,26 @@ def study(seeds: Iterable[int]) -> tuple[Table, Table]:
 
 # %% [markdown]
 r"""
-**You should see** CLAIMS
+**You should see** Between two digits it never saw, the network picks the right one two times in three, 67.5 % by attributes, 72.8 %
+by classes, where a guess is right every other time; with the codes of other digits nothing of this is left. Which of the three ways
+is best at it cannot be told.
 
-**Your turn** Describe digits in another way, by loops, straight strokes and open ends. Which unseen digits does your description help?
+If the picture may show any of ten, "attributes" hardly ever names an unseen digit: 8 %, fewer than guessing would. The head is sure
+of what it has seen, and every unseen code has a neighbour one or two segments away. The closed form names them in half of the
+cases, and pays for it with the seen ones, of which it reads half instead of nine in ten; by the harmonic mean that is better than
+attributes.
+
+The second table says which digits. Its intervals are wide, for much depends on which other digit is missing, but one row is not: a 2
+is never recognised. It is the one digit that leaves segment c dark. Without it c is lit in every training picture, and nothing can be
+learnt of its absence. An unseen class can be described only in attributes that vary among the seen ones: look for this first.
+
+**Your turn** Describe digits in another way, by loops, straight strokes and open ends. Which unseen digits does your description
+help?
 """
 
 
 # %%
-def main(epochs: int = 3, n: int = 1000) -> dict[str, float]:
+def main(epochs: int = EPOCHS, n: int = N_TRAIN) -> dict[str, float]:
     """One pair, live, by attributes; then the tables of the full study."""
     unseen = pairs(0)[0]
     found = split(attributes, unseen, 0, CODES, epochs, n)

@@ -644,3 +644,60 @@ def test_no_adaptation_gains_and_one_loses() -> None:
     assert apart["MMD"] == pytest.approx(apart["none"] / 2, abs=0.1)
     assert round(apart["DANN"], 1) == 1.4 and part(rows, "DANN", "A-distance")[0] > part(rows, "none", "A-distance")[1]
     assert abs(apart["deep CORAL"] - apart["none"]) < 0.05
+
+
+# Digits that were never seen
+
+
+def test_codes_are_those_of_a_seven_segment_display_and_pairs_deal_all_digits() -> None:
+    module = lesson("19_unseen_digits")
+    assert module.CODES.shape == (10, 7) and len({tuple(row) for row in module.CODES}) == 10
+    assert ((module.CODES > 0).sum(axis=1) == [6, 2, 5, 5, 4, 5, 6, 3, 7, 6]).all()  # how many segments each digit lights
+    for seed in module.SEEDS:
+        assert sorted(c for pair in module.pairs(seed) for c in pair) == list(range(10))
+
+
+def test_unseen_digits_are_never_trained_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, given = lesson("19_unseen_digits"), []
+
+    def way(x: mm.Tensor, y: np.ndarray, codes: np.ndarray, epochs: int) -> object:
+        given.append((x, y, codes))
+        return module.trunk(), module.transfer.Compatibility(module.WIDTH, codes)
+
+    module.split(way, [3, 8], 0, module.CODES, 1, 200)
+    (x, y, codes), (pictures, digits) = given[0], module.pictures(200, 0)
+    kept = ~np.isin(digits, [3, 8])
+    np.testing.assert_array_equal(x.numpy(), pictures.numpy()[kept])
+    np.testing.assert_array_equal(codes[y], module.CODES[digits[kept]])
+    assert len(codes) == 8
+
+
+def test_unseen_digits_live(capsys: pytest.CaptureFixture[str]) -> None:
+    found = lesson("19_unseen_digits").main()
+    assert set(found) == {"of two", "unseen, of ten", "seen, of ten", "harmonic mean"}
+    assert found["seen, of ten"] > 0.5
+    said = capsys.readouterr().out
+    assert "Never seen" in said and "Which digits" in said
+
+
+def test_what_is_said_of_unseen_digits_is_in_the_tables() -> None:
+    module, rows, each = lesson("19_unseen_digits"), table("unseen_digits"), table("unseen_which")
+    assert "5 seeds" in rows.about and "a guess has 50 of two and 10 of ten" in rows.about
+    two = {name: part(rows, name, "of two") for name in module.WAYS}
+    assert all(low > 50 for low, _ in two.values())
+    assert max(low for low, _ in two.values()) < min(high for _, high in two.values())
+    assert (rows.number("attributes", "of two"), rows.number("classes", "of two")) == (67.5, 72.8)
+    low, high = part(rows, "attributes of other digits", "of two")
+    assert low < 50 < high
+    assert part(rows, "attributes", "unseen, of ten")[1] < 10 and rows.number("attributes", "unseen, of ten") == 8
+    assert rows.number("closed form", "unseen, of ten") == pytest.approx(50, abs=3)
+    assert rows.number("closed form", "seen, of ten") == pytest.approx(50, abs=3)
+    assert rows.number("classes", "seen, of ten") == pytest.approx(90, abs=1)
+    assert part(rows, "closed form", "harmonic mean")[0] > part(rows, "attributes", "harmonic mean")[1]
+    assert part(each, "2", "of two")[1] < 1 and part(each, "2", "of ten") == (0, 0)
+    assert min(each.number(row[0], "of two") for row in each.rows if row[0] != "2") >= 40
+    dark = module.CODES < 0
+    assert dark[:, 2].sum() == 1 and dark[2, 2]
+    assert all(dark[:, i].sum() > 1 for i in range(7) if i != 2)
+    apart = (module.CODES[:, None] != module.CODES).sum(axis=2) + 9 * np.eye(10, dtype=int)
+    assert apart.min(axis=1).max() <= 2
