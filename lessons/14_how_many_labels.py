@@ -34,11 +34,12 @@ import minimtl as mm
 from minimtl import data, models, mtl, nn, optim, transfer
 from minimtl.data import DataLoader, TensorDataset
 from minimtl.mtl.evaluation import interval, paired
-from minimtl.training import Table, say
+from minimtl.training import Callback, Scheduled, Table, say
 
 TABLES = Path(__file__).parent / "tables"
 SHOTS, STEPS, TEST = (1, 5, 10, 100, 1000), {1: 200, 5: 200, 10: 200, 100: 300, 1000: 600}, 2000
 RATES, TUNING, SEEDS = (1e-3, 4e-3), (100, 101), range(5)
+LAYERS = ["features.0", "features.3", "features.8", "features.10", "fc"]
 DEPTHS = {
     "conv 1": "features.2",
     "conv 2": "features.5",
@@ -107,11 +108,23 @@ r"""
 
 
 # %%
-def fit(model: nn.Module, training: TensorDataset, lr: float, steps: int, **options: Any) -> nn.Module:
-    """So many steps of Adam on what requires a gradient."""
+def fit(
+    model: nn.Module,
+    training: TensorDataset,
+    lr: float,
+    steps: int,
+    groups: Any = None,
+    slowly: bool = False,
+    penalties: Any = (),
+) -> nn.Module:
+    """So many steps of Adam on what requires a gradient; `slowly` as ULMFiT: from the head downwards, at rates that rise and fall."""
     task, loader = mtl.Task("digit", nn.CrossEntropyLoss(), metrics=["accuracy"]), DataLoader(training, 50, shuffle=True)
-    rule = optim.Adam([p for p in model.parameters() if p.requires_grad], lr=lr)
-    mtl.Trainer(model, [task], rule, **options).fit(loader, max(1, steps // len(loader)), verbose=False)
+    epochs, rule = max(1, steps // len(loader)), optim.Adam(groups or [p for p in model.parameters() if p.requires_grad], lr=lr)
+    callbacks: list[Callback] = []
+    if slowly:
+        slanted = transfer.SlantedTriangularLR(rule, epochs * len(loader))
+        callbacks = [transfer.GradualUnfreezing(LAYERS, every=epochs // (2 * len(LAYERS))), Scheduled(slanted, every="step")]
+    mtl.Trainer(model, [task], rule, penalties=penalties).fit(loader, epochs, verbose=False, callbacks=callbacks)
     return model
 
 
@@ -147,21 +160,63 @@ WAYS: dict[str, Callable[..., nn.Module]] = {
     "two stages": two_stage, "full": fit, "LoRA": lora, "L2-SP": l2_sp,
 }  # fmt: skip
 
+# %% [markdown]
+r"""
+**Six more**, at five labels a class: an update of biases alone; adapters, $y = h + U \sigma(D h + a) + b$ behind two layers
+(`tl.adapter`; LoRA's own output is `tl.lora.output`); a rate for each layer, $\eta / d^{n - l}$ (`tl.discriminative`), also with
+layers thawed one after the other and rates on a slanted triangle (`tl.slanted_triangular`); feature maps held to the source's
+(`tl.feature_maps`, called DELTA); and the smallest singular value of a batch's features held down (`tl.bss`).
+"""
+
+
+# %%
+def beside(update: dict[str, Any]) -> Callable[..., nn.Module]:
+    """θ′ beside a fixed θ, and the head."""
+    return lambda θ, training, lr, steps: fit(transfer.Delta(θ, {**update, "fc": transfer.itself}), training, lr, steps)
+
+
+def by_layer(slowly: bool) -> Callable[..., nn.Module]:
+    """A rate for each layer."""
+
+    def way(θ: Any, training: TensorDataset, lr: float, steps: int) -> nn.Module:
+        return fit(θ, training, lr, steps, transfer.discriminative(θ, lr, layers=LAYERS), slowly)
+
+    return way
+
+
+def held(part: str, penalty: Callable[[nn.Module], Any]) -> Callable[..., nn.Module]:
+    """All, with a penalty of what a part gives."""
+
+    def way(θ: Any, training: TensorDataset, lr: float, steps: int) -> nn.Module:
+        return fit(transfer.Watched(θ, part), training, lr, steps, penalties=[penalty(copy.deepcopy(θ))])
+
+    return way
+
+
+MORE: dict[str, Callable[..., nn.Module]] = {
+    "biases": beside({"features.*.bias": transfer.full}),
+    "adapters": beside({"features.8": transfer.adapter(120), "features.10": transfer.adapter(84)}),
+    "a rate for each layer": by_layer(False), "thawed slowly": by_layer(True),
+    "DELTA": held("features.5", lambda source: transfer.feature_maps(source, 0.01, "features.5")),
+    "BSS": held("features", lambda source: transfer.bss(0.001, "features")),
+}  # fmt: skip
+
 
 def accuracy(way: str, source: nn.Module, problem: Problem, shots: int, lr: float, seed: int, steps: int) -> float:
     """On the test pictures, in percent."""
     mm.manual_seed(seed)
     θ = transfer.replace_head(copy.deepcopy(source), "fc", nn.Linear(84, len(problem.classes)))
-    model = WAYS[way](θ, problem.target(shots, seed), lr, steps)
+    model = (WAYS | MORE)[way](θ, problem.target(shots, seed), lr, steps)
     x, y = problem.test.tensors
     with nn.utils.evaluating(model):
         return 100 * float((model(x).numpy().argmax(axis=1) == y.numpy()).mean())
 
 
 # %%
-def study(problem: Problem, runs: Path, seeds: Sequence[int] = SEEDS) -> Table:
-    """All ways at all numbers of labels from all seeds; runs that are in the folder are not made again."""
+def study(problem: Problem, runs: Path, seeds: Sequence[int] = SEEDS, more: bool = False) -> Table:
+    """All ways at all numbers of labels, or the others at five, from all seeds; runs that are in the folder are not made again."""
     sources: dict[int, nn.Module] = {}
+    found: dict[str, dict[int, list[float]]]
 
     def run(way: str, shots: int, lr: float, seed: int) -> float:
         path = runs / problem.source / f"{way}-{shots}-{lr}-{seed}.json"
@@ -175,8 +230,11 @@ def study(problem: Problem, runs: Path, seeds: Sequence[int] = SEEDS) -> Table:
     def best(way: str, shots: int) -> float:
         return max(RATES, key=lambda lr: float(np.mean([run(way, shots, lr, seed) for seed in TUNING])))
 
+    if more:
+        found = {way: {5: [run(way, 5, best(way, 5), seed) for seed in seeds]} for way in ("scratch", "full", *MORE)}
+        return told(problem, found, len(seeds))
     rates = {way: {few: best(way, shots) for few, shots in (("few", 5), ("many", 100))} for way in WAYS}
-    found: dict[str, dict[int, list[float]]] = {}
+    found = {}
     for way in WAYS:
         at = {shots: rates[way]["few" if shots <= 10 else "many"] for shots in SHOTS}
         found[way] = {shots: [run(way, shots, at[shots], seed) for seed in seeds] for shots in SHOTS}
@@ -192,10 +250,11 @@ def told(problem: Problem, found: dict[str, dict[int, list[float]]], seeds: int)
         f"seeds; {seeds} seeds, ± half of a 95 % interval; Adam at the best of {RATES}, found for each way at 5 labels and at 100, "
         f"from {len(TUNING)} other seeds; steps by labels {STEPS}"
     )
-    table = Table(f"How many labels, source {problem.source}", ["way", *(f"{n:,} a class" for n in SHOTS)], about)
+    shots = list(found["scratch"])
+    table = Table(f"How many labels, source {problem.source}", ["way", *(f"{n:,} a class" for n in shots)], about)
     for way, by in found.items():
         cells = []
-        for n in SHOTS:
+        for n in shots:
             mean, gain = interval(by[n]), paired(by[n], found["scratch"][n])
             cells.append(
                 f"{mean.mean:.1f} ({gain.mean:+.1f} ± {gain.half:.1f})"
@@ -250,6 +309,7 @@ def main(root: str | None = None, out: str | Path = "out", n: int = 1500, steps:
     for name in ("labels_printed", "labels_0_to_4"):
         table = Table.read(TABLES / f"{name}.md")
         say(f"\n{table}\nSaved {picture(table, Path(out), name)}")
+    say(f"\n{Table.read(TABLES / 'labels_more.md')}")
     return found
 
 
@@ -258,14 +318,14 @@ if __name__ == "__main__":
     parser.add_argument("--data", metavar="DIR", help="folder with the MNIST files; else MINIMTL_DATA, else printed digits")
     parser.add_argument("--out", metavar="DIR", default="out", help="where pictures go (out)")
     parser.add_argument("--study", metavar="DIR", help="the full study, half an hour; its runs are kept in this folder")
+    parser.add_argument("--more", action="store_true", help="of the study: the six other ways, at five labels a class")
     parser.add_argument("--source", choices=("printed", "0-4"), default="printed", help="of the study")
     options = parser.parse_args()
     if options.study:
-        result = study(Problem(options.source, options.data), Path(options.study))
-        name = "labels_printed" if options.source == "printed" else "labels_0_to_4"
-        result.save(
-            TABLES / f"{name}.md", f"python lessons/14_how_many_labels.py --data DIR --study RUNS --source {options.source}"
-        )
+        result = study(Problem(options.source, options.data), Path(options.study), more=options.more)
+        name = "labels_more" if options.more else "labels_printed" if options.source == "printed" else "labels_0_to_4"
+        flags = f"--study RUNS --source {options.source}" + " --more" * options.more
+        result.save(TABLES / f"{name}.md", f"python lessons/14_how_many_labels.py --data DIR {flags}")
         say(result.text())
     else:
         main(options.data, options.out)

@@ -9,7 +9,6 @@ Of features (N, D): `log_me`, `h_score`. Of the source's predictions: `leep`, `n
 read as a guess at an order, which `weighted_tau` compares with what fine-tuning then gives.
 """
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -332,7 +331,7 @@ def scored(source: Source, x: Tensor, y: Any, reference: Any, generator: Generat
     found = {} if source.accuracy is None else {"accuracy": float(source.accuracy)}
     found["parameters"] = float(sum(p.numel() for p in source.trunk.parameters()))
     z = run(source.trunk, x)
-    found["multiply-adds"] = arithmetic(copy.deepcopy(source.trunk).eval(), x[:2])  # in training mode it would move statistics
+    found["multiply-adds"] = arithmetic(source.trunk, x[:2])
     found |= {"LogME": log_me(z, y), "H-score": h_score(z, y)}
     if source.head is not None:
         θ = run(nn.Sequential(source.head, nn.Softmax(dim=1)), z)

@@ -13,6 +13,7 @@ from minimtl import nn
 from minimtl.autograd import Tensor
 from minimtl.grad_mode import enable_grad
 from minimtl.graph import Node, reachable
+from minimtl.nn.utils import evaluating
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,8 @@ def arithmetic(model: nn.Module, x: Any) -> float:
     try:
         for p in frozen:
             p.requires_grad_()  # so that all is recorded
-        with enable_grad():
-            outputs = model(batch)
-        nodes = reachable("cost", [total(outputs).grad_fn])
+        with evaluating(model), enable_grad():  # in training mode statistics would move
+            nodes = reachable("cost", [total(model(batch)).grad_fn])
     finally:
         for p in frozen:
             p.requires_grad_(False)
