@@ -432,3 +432,14 @@ def test_a_folder_is_drawn_split_and_learnt_from(capsys: pytest.CaptureFixture[s
     last = module.main(pictures=50, epochs=1)
     assert last["loss"] < 3
     assert "the weights of epoch 1 are back" in capsys.readouterr().out
+
+
+def test_what_is_said_of_augmentation_is_in_the_table() -> None:
+    rows = table("from_a_folder")
+    assert "5 seeds" in rows.about and "of 300 pictures" in rows.about and "32 × 32" in rows.about
+    first, second, third = (row[0] for row in rows.rows)
+    assert (rows.number(first, "accuracy"), rows.number(second, "accuracy")) == pytest.approx((91.6, 95.7), abs=0.05)
+    gains = {name: part(rows, name, "gain") for name in (second, third)}
+    assert 0 < gains[second][0] < 1 and round(sum(gains[second]) / 2) == 4
+    assert round(sum(gains[third]) / 2) == 3 and gains[second][0] < gains[third][1] and gains[third][0] < gains[second][1]
+    assert rows.number(first, "best epoch") < rows.number(second, "best epoch") == rows.number(third, "best epoch") == 39
