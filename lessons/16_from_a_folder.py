@@ -186,7 +186,10 @@ def study(seeds: Any, epochs: int = EPOCHS) -> Table:
 
 # %% [markdown]
 r"""
-**You should see** CLAIM
+**You should see** In the study, of 240 training pictures, augmentation is worth four points (91.6 to 95.7 percent), and its interval
+keeps above 0, if not by much. Mixup on top of it adds nothing that can be told: its own gain is three points, and the two intervals
+overlap. The best epoch is a later one with augmentation, 39 of 40: no two epochs show the same picture, and the limit ends the run
+rather than the stopping. Live, two epochs of a hundred pictures teach next to nothing; they show that all parts fit at 128 × 128.
 
 **Your turn** Add `augment.RandomHorizontalFlip` to `augmented`: which digits suffer, and why? Save a text as `zero/00000.png`:
 what does `check()` say, and what does `ImageFolder(…, skip_unreadable=True)`? Give the validation part the augmentation too:

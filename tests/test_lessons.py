@@ -701,3 +701,14 @@ def test_what_is_said_of_unseen_digits_is_in_the_tables() -> None:
     assert all(dark[:, i].sum() > 1 for i in range(7) if i != 2)
     apart = (module.CODES[:, None] != module.CODES).sum(axis=2) + 9 * np.eye(10, dtype=int)
     assert apart.min(axis=1).max() <= 2
+
+
+def test_what_is_said_of_augmentation_is_in_the_table() -> None:
+    rows = table("from_a_folder")
+    assert "5 seeds" in rows.about and "of 300 pictures" in rows.about and "32 × 32" in rows.about
+    first, second, third = (row[0] for row in rows.rows)
+    assert (rows.number(first, "accuracy"), rows.number(second, "accuracy")) == pytest.approx((91.6, 95.7), abs=0.05)
+    gains = {name: part(rows, name, "gain") for name in (second, third)}
+    assert 0 < gains[second][0] < 1 and round(sum(gains[second]) / 2) == 4
+    assert round(sum(gains[third]) / 2) == 3 and gains[second][0] < gains[third][1] and gains[third][0] < gains[second][1]
+    assert rows.number(first, "best epoch") < rows.number(second, "best epoch") == rows.number(third, "best epoch") == 39
