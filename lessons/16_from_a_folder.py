@@ -34,6 +34,7 @@ what it was trained on.
 import argparse
 import copy
 import tempfile
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ import numpy as np
 from PIL import Image
 
 import minimtl as mm
-from minimtl import data, mtl, nn, optim
+from minimtl import data, models, mtl, nn, optim
 from minimtl.data import DataLoader, ImageFolder, augment, transforms
 from minimtl.mtl.evaluation import interval
 from minimtl.training import EarlyStopping, Table, say
@@ -143,6 +144,38 @@ def network(side: int) -> nn.Module:
     return nn.Sequential(φ, nn.Flatten(), nn.Linear(features, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
+# %% [markdown]
+r"""
+**The listings' own networks** stand in `models` with torchvision's keys, and take a checkpoint: `models.vgg16(weights="vgg16.pth",
+include_top=False)`. D4-a puts 4096, 4096 and 10 behind its maps; D3-b takes a ResNet-50 without its top, which ends in a global
+average pooling, then 1024 and 10, all of it trained. A step of either on a few pictures shows that they run, and what they cost; to
+train them for an hour on a hundred pictures would show nothing.
+"""
+
+
+# %%
+def listing(name: str, weights: str | None = None) -> nn.Module:
+    """D4-a for pictures of 128 × 128, or D3-b for pictures of any size; random numbers unless weights are given."""
+    if name == "D4-a":
+        φ = models.vgg16(weights=weights, include_top=False).features  # (N, 512, 4, 4)
+        dense = (nn.Linear(512 * 4 * 4, 4096), nn.ReLU(), nn.Linear(4096, 4096), nn.ReLU(), nn.Linear(4096, 10))
+        return nn.Sequential(φ, nn.Flatten(), *dense)
+    return nn.Sequential(
+        models.resnet50(weights=weights, include_top=False), nn.Linear(2048, 1024), nn.ReLU(), nn.Linear(1024, 10)
+    )
+
+
+def step(model: nn.Module, x: mm.Tensor, y: mm.Tensor, lr: float = 1e-4) -> tuple[float, float]:
+    """The loss before and after a step of Adam on all parameters."""
+    model.eval()  # without dropout or the batch's statistics, so that the two compare
+    rule = optim.Adam(model.parameters(), lr=lr)
+    before = nn.functional.cross_entropy(model(x), y)
+    before.backward()
+    rule.step()
+    return before.item(), nn.functional.cross_entropy(model(x), y).item()
+
+
+# %%
 def run(
     folder: ImageFolder, method: str, seed: int, epochs: int = EPOCHS, verbose: bool = False
 ) -> tuple[mtl.Trainer, EarlyStopping]:
@@ -198,8 +231,8 @@ does early stopping still stop at the right epoch?
 
 
 # %%
-def main(pictures: int = 100, epochs: int = 2) -> dict[str, float]:
-    """Two epochs at 128 × 128, from files to accuracy; then the table of the full study."""
+def main(pictures: int = 100, epochs: int = 2, listings: bool = False) -> dict[str, float]:
+    """Two epochs at 128 × 128, from files to accuracy; then the table of the full study. `listings` adds a step of D4-a and D3-b."""
     with tempfile.TemporaryDirectory() as place:
         folder = ImageFolder(draw(Path(place), pictures, 0), plain, labels, size=SIDE).check()
         x, y = folder.__getitems__(np.arange(2))
@@ -208,6 +241,13 @@ def main(pictures: int = 100, epochs: int = 2) -> dict[str, float]:
         trainer, stopping = run(folder, "augmented and mixed", 0, epochs, verbose=True)
         last = trainer.evaluate(loaders(folder, "as they are", 0)[1])
         say(f"the weights of epoch {stopping.epoch} are back: validation loss {last['loss']:.3f}")
+        for name in ("D4-a", "D3-b") if listings else ():
+            model, start = listing(name), time.perf_counter()
+            before, last[name] = step(model, x, y)
+            size = sum(p.numel() for p in model.parameters())
+            say(
+                f"{name}: {size:,} parameters, a step in {time.perf_counter() - start:.1f} s, loss {before:.4f} -> {last[name]:.4f}"
+            )
     table = Table.read(TABLES / "from_a_folder.md")
     say(f"\n{table}")
     return last
@@ -218,7 +258,9 @@ if __name__ == "__main__":
         description="Pictures from class folders at 128 × 128, with and without augmentation (D4)."
     )
     parser.add_argument("--study", action="store_true", help="the full study, some minutes")
-    if parser.parse_args().study:
+    parser.add_argument("--listings", action="store_true", help="a step of D4-a and of D3-b, in 2 GB of memory")
+    options = parser.parse_args()
+    if options.study:
         study(SEEDS).save(TABLES / "from_a_folder.md", "python lessons/16_from_a_folder.py --study")
     else:
-        main()
+        main(listings=options.listings)
