@@ -199,7 +199,11 @@ def study(seeds: Sequence[int] = SEEDS) -> Table:
 
 # %% [markdown]
 r"""
-**You should see** CLAIMS
+**You should see** Plain fine-tuning forgets 60 of 97 points. A new head alone forgets nothing, by construction, and learns 40 %
+where 68 % can be had. Learning without forgetting keeps all but half a point, which eight seeds cannot tell from nothing, and
+learns 66; replay of 25 pictures in a batch, of 200 in all, forgets one and a half and learns as much. EWC forgets 7 points and
+learns 58, less than the other two in both: the diagonal of the curvature, taken at one point, is a poor map of how far one may go.
+It is also the dearest: a gradient for each picture and each class.
 
 **Your turn** Keep 20 old pictures instead of 200, or 2,000: where does replay meet the joint training of lesson 10? Take the
 batch's mean gradient squared for the Fisher information, as some code does: what is left of EWC?

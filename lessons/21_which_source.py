@@ -160,7 +160,11 @@ def shown(values: Sequence[float]) -> str:
 
 # %% [markdown]
 r"""
-**You should see** CLAIMS
+**You should see** LogME, H-score, LEEP and NCE find the best source in seven seeds of eight, at a loss of 0.3 points at most; their
+order is much better than chance, τ about 0.6, and not perfect, as four of the six sources lie within two points. CKA is as good,
+though it needs a network trained on the target. How good a source is at its own task says less, and the distance of the domains
+worse than nothing: the source of noise, which knows least, has the pictures least apart, and is never the best. Size tells nothing
+here, since all are of one size.
 
 **Your turn** Make a source of other architecture (`models.mlp`), or of twice the pictures: do scores compare networks of different
 width fairly? Take 5 labels a class for the scores: which of them still orders the sources?

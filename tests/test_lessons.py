@@ -712,3 +712,70 @@ def test_what_is_said_of_augmentation_is_in_the_table() -> None:
     assert 0 < gains[second][0] < 1 and round(sum(gains[second]) / 2) == 4
     assert round(sum(gains[third]) / 2) == 3 and gains[second][0] < gains[third][1] and gains[third][0] < gains[second][1]
     assert rows.number(first, "best epoch") < rows.number(second, "best epoch") == rows.number(third, "best epoch") == 39
+
+
+# How many labels, without forgetting, which source
+
+
+def gain(rows: Table, way: str, column: str) -> tuple[float, float]:
+    """The two ends of the gain in brackets."""
+    mean, half = rows[way][column].split("(")[1].rstrip(")").split(" ± ")
+    return float(mean) - float(half), float(mean) + float(half)
+
+
+def test_how_many_labels_and_where_transfer_stops_paying() -> None:
+    printed, other, more = (table(f"labels_{name}") for name in ("printed", "0_to_4", "more"))
+    shots, ways = printed.columns[1:], [row[0] for row in printed.rows[1:]]
+    assert all("5 seeds" in rows.about for rows in (printed, other, more))
+    for n in shots[:4]:
+        assert any(gain(printed, way, n)[0] > 0 for way in ways)
+    assert not any(gain(printed, way, shots[4])[0] > 0.05 for way in ways)
+    at = {(way, n): round(sum(gain(printed, way, n)) / 2) for way in ways for n in shots}
+    assert (at["frozen through 84", shots[0]], at["full", shots[0]]) == (19, 12)
+    assert (at["frozen through conv 2", shots[1]], at["frozen through conv 2", shots[3]]) == (10, 2)
+    assert max(ways, key=lambda way: sum(gain(printed, way, shots[1]))) == "frozen through conv 2"
+    assert printed.number("frozen through 84", shots[4]) - printed.number("scratch", shots[4]) == pytest.approx(-8.5, abs=0.05)
+    for way in ("LoRA", "L2-SP"):
+        assert gain(printed, way, shots[1])[0] > 0 and gain(printed, way, shots[1])[1] > gain(printed, "full", shots[1])[0]
+    assert all(gain(more, row[0], shots[1])[0] > 0 for row in more.rows[1:])
+    deep = [gain(other, "frozen through 84", n) for n in (shots[1], shots[4])]
+    assert [round(sum(ends) / 2) for ends in deep] == [-11, -12] and all(high < 0 for _, high in deep)
+    kept = [gain(other, "frozen through conv 2", n) for n in shots]
+    assert round(sum(kept[1]) / 2) == 5 and kept[1][0] > 0 and all(high > 0 for _, high in kept)
+
+
+def test_how_many_labels_live(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    module = lesson("14_how_many_labels")
+    found = module.main(out=tmp_path, n=200, steps=10)
+    assert set(found) == {"scratch", "frozen through 84", "full", "LoRA"}
+    assert (tmp_path / "labels_printed.png").stat().st_size > 10_000
+    assert capsys.readouterr().out.count("How many labels, source") == 3
+
+
+def test_the_old_task_is_kept_as_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
+    found = lesson("20_without_forgetting").main(n=300, epochs=1)
+    assert set(found) == {"before", "fine-tuning", "without forgetting", "replay"}
+    assert "forgotten" in capsys.readouterr().out
+    rows = table("without_forgetting")
+    assert "8 seeds" in rows.about
+    lost = {row[0]: (rows.number(row[0], "forgotten"), rows.number(row[0], "angle")) for row in rows.rows}
+    assert [round(n) for n in lost["fine-tuning"]] == [60, 68] and [round(n) for n in lost["new head alone"]] == [0, 40]
+    assert part(rows, "without forgetting", "forgotten")[0] < 0 and round(lost["without forgetting"][1]) == 66
+    assert lost["replay"][0] < 1.5 and lost["replay"][1] == pytest.approx(lost["without forgetting"][1], abs=1)
+    assert [round(n) for n in lost["EWC"]] == [7, 58]
+
+
+def test_which_source_is_told_and_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    found = lesson("21_which_source").main(n=200, epochs=1, steps=10)
+    assert len(found["tuned"]) == 6 and set(found["τ"]) >= {"LogME", "LEEP", "CKA"}
+    assert "weighted τ" in capsys.readouterr().out
+    scores, sources = table("source_scores"), table("six_sources")
+    for by in ("LogME", "H-score", "LEEP", "NCE"):
+        assert scores[by]["finds the best"] == "7 of 8" and scores.number(by, "points lost by its choice") <= 0.3
+        assert scores.number(by, "weighted τ") == pytest.approx(0.6, abs=0.05) and part(scores, by, "weighted τ")[0] > 0
+    assert scores.number("CKA", "weighted τ") > 0.6 > 0.4 > scores.number("accuracy", "weighted τ")
+    assert scores.number("A-distance", "weighted τ") < 0 and scores["A-distance"]["finds the best"] == "0 of 8"
+    apart = {row[0]: sources.number(row[0], "A-distance") for row in sources.rows}
+    assert min(apart, key=lambda name: apart[name]) == "noise"
+    tuned = sorted(sources.number(row[0], "fine-tuned") for row in sources.rows)
+    assert tuned[3] - tuned[0] < 2

@@ -128,4 +128,4 @@ def class_accuracy(logits: Tensor, labels: Tensor) -> float:
 )
 def harmonic_mean(s: float, u: float) -> float:
     """h = 2 s u / (s + u)      near the smaller: to know seen classes alone is worth nothing"""
-    return 2 * s * u / (s + u) if s + u > 0 else 0.0
+    return 2 * s * (u / (s + u)) if s + u > 0 else 0.0
