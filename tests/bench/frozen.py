@@ -1,7 +1,7 @@
 """An epoch of a head on a frozen trunk: with the feature cache, beside PyTorch, which computes the features in every epoch.
 
-D1's trunk on 6,000 pictures of 28 × 28, and a ResNet-18 (D0-b) on 200 of 64 × 64; batches of 50, SGD(.001, .9) on the head; the
-libraries take turns, epoch by epoch. The first epoch with the cache computes all features; the ratio is that of the later ones.
+D1's trunk on 6,000 pictures of 28 × 28, batches of 50, SGD(.001, .9) on the head; the libraries take turns, epoch by epoch. The first
+epoch with the cache computes all features; the ratio is that of the later ones.
 """
 
 import importlib
@@ -13,29 +13,21 @@ from typing import Any
 import numpy as np
 
 import minimtl as mm
-from minimtl import models, mtl, nn, optim, transfer
+from minimtl import mtl, nn, optim, transfer
 from minimtl.data import DataLoader, TensorDataset
 from tests.bench import peers
 
 BATCH = 50
 SYSTEMS: dict[str, tuple[int, tuple[int, ...], int]] = {  # pictures, shape of one, features
     "D1's trunk": (6000, (1, 28, 28), 84),
-    "ResNet-18": (200, (3, 64, 64), 512),
 }
-
-
-def trunk(library: Any, name: str) -> Any:
-    """The trunk in either library."""
-    if name == "ResNet-18":
-        return models.resnet18(include_top=False) if library is mm else peers.resnet18_trunk(library)
-    return peers.d1(library)[1][0]
 
 
 def with_pytorch(name: str) -> Callable[[], None]:
     """An epoch as a PyTorch user writes it: the trunk's parameters require no gradient, and it is in evaluation mode."""
     torch = importlib.import_module("torch")
     n, shape, width = SYSTEMS[name]
-    φ, head = trunk(torch, name), torch.nn.Linear(width, 10)
+    φ, head = peers.d1(torch)[1][0], torch.nn.Linear(width, 10)
     φ.requires_grad_(False).eval()
     x, y = torch.randn(n, *shape), torch.randint(10, (n,))
     rule = torch.optim.SGD(head.parameters(), lr=0.001, momentum=0.9)
@@ -52,7 +44,7 @@ def with_pytorch(name: str) -> Callable[[], None]:
 def with_cache(name: str) -> Callable[[], None]:
     """An epoch of the Trainer, with everything that it does besides."""
     n, shape, width = SYSTEMS[name]
-    cache = transfer.FeatureCache(transfer.freeze(trunk(mm, name)))
+    cache = transfer.FeatureCache(transfer.freeze(peers.d1(mm)[1][0]))
     model = nn.Sequential(cache, nn.Linear(width, 10))
     rule = optim.SGD(model[1].parameters(), lr=0.001, momentum=0.9)
     trainer = mtl.Trainer(model, [mtl.Task("y", nn.CrossEntropyLoss())], rule)
