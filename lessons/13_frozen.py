@@ -4,7 +4,7 @@ r"""
 
 **Goal** D0-b: take a network that was trained on something else, freeze it, give it a new last layer, and train that alone. See
 what "frozen" leaves moving when only `requires_grad` is switched off, what it costs, and how to have it really fixed. Then train
-the head at a hundredth of the price, since what is fixed need be computed only once.
+the head at a fraction of the price, since what is fixed need be computed only once.
 
 **Needs** Lessons 1 and 2.  **Time** 15 minutes.
 
